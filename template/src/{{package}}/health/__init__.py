@@ -1,0 +1,1 @@
+"""Whether the process answers, and whether what it depends on does."""

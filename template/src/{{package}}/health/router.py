@@ -1,0 +1,24 @@
+from typing import Literal
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel
+
+from .. import modules
+from .probes import check
+
+router = APIRouter(prefix="/health", tags=["health"])
+
+
+class Health(BaseModel):
+    status: Literal["ok"] = "ok"
+
+
+@router.get("/live", summary="Does the process answer")
+async def live() -> Health:
+    return Health()
+
+
+@router.get("/ready", summary="Do the services behind it answer")
+async def ready(request: Request) -> Health:
+    await check(modules.probes, request)
+    return Health()

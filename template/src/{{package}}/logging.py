@@ -1,0 +1,82 @@
+"""Structured logs: one JSON object a line, or pretty on a terminal."""
+
+import logging
+import sys
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextvars import ContextVar
+
+import structlog
+from fastapi import FastAPI
+from pydantic_core import to_json
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+from .settings import Settings
+
+request_id: ContextVar[str] = ContextVar("request_id")
+
+
+def lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    """Set logging up when the service starts, not when it is imported."""
+
+    @asynccontextmanager
+    async def configured(app: FastAPI) -> AsyncGenerator[None]:
+        configure(settings)
+        yield
+
+    return configured
+
+
+def is_pretty(settings: Settings) -> bool:
+    """Whether people read the logs, rather than programs."""
+    return settings.log_format == "pretty" or (
+        settings.log_format == "auto" and sys.stdout.isatty()
+    )
+
+
+def configure(settings: Settings) -> None:
+    """Send structlog's and the standard library's records to stdout in one format."""
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        _add_request_id,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.ExtraAdder(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    # Plain tracebacks: those that show local variables would log secrets.
+    rendering: list[Processor] = (
+        [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
+        if is_pretty(settings)
+        else [structlog.processors.format_exc_info, _render_json]
+    )
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+    )
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendering],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(settings.log_level.upper())
+    for name in ("uvicorn", "uvicorn.error"):
+        logging.getLogger(name).handlers.clear()
+        logging.getLogger(name).propagate = True
+    # The middleware writes the line of each request, with more in it.
+    logging.getLogger("uvicorn.access").disabled = True
+
+
+def _add_request_id(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    if (current := request_id.get(None)) is not None:
+        event["request_id"] = current
+    return event
+
+
+def _render_json(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
+    return to_json(event, fallback=str).decode()
