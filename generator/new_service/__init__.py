@@ -1,0 +1,1 @@
+"""Scaffolds FastAPI services from a Copier template and keeps them alive."""

@@ -1,0 +1,183 @@
+"""The command line: each command is a signature and one call. Errors are printed here alone."""
+
+import os
+import signal
+import sys
+import traceback
+from importlib.metadata import version as version_of
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, NoReturn
+
+import typer
+from typer._click.exceptions import UsageError  # Typer exports its subclasses alone
+
+from .errors import NewServiceError
+from .report import Report
+
+app = typer.Typer(
+    name="new-service",
+    help="Scaffold FastAPI services and keep them alive.",
+    no_args_is_help=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+_INTERRUPTED = 130
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(version_of("new-service"))
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def start(
+    context: typer.Context,
+    version: Annotated[  # noqa: ARG001  its callback does it all
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    """Scaffold FastAPI services and keep them alive. Without a command: create one, asking."""
+    if context.invoked_subcommand is None:
+        create()
+
+
+@app.command()
+def create(
+    name: Annotated[
+        str | None, typer.Argument(help="Such as orders-api.", show_default=False)
+    ] = None,
+    output_dir: Annotated[Path, typer.Option(help="Where the service's folder is made.")] = Path(),
+    with_: Annotated[
+        list[str] | None, typer.Option("--with", metavar="M,M", help="Modules.", show_default=False)
+    ] = None,
+    preset: Annotated[str | None, typer.Option(help="A starting point, such as minimal.")] = None,
+    data: Annotated[
+        list[str] | None, typer.Option(metavar="KEY=VALUE", help="An answer.", show_default=False)
+    ] = None,
+    answers_file: Annotated[Path | None, typer.Option(help="Answers in a YAML file.")] = None,
+    template: Annotated[str | None, typer.Option(metavar="URL", help="Another template.")] = None,
+    template_version: Annotated[
+        str | None, typer.Option(metavar="V", help="A version or a range, such as '~=1.4'.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be made.")] = False,
+    no_git: Annotated[bool, typer.Option("--no-git", help="No repository, no commit.")] = False,
+    no_lock: Annotated[bool, typer.Option("--no-lock", help="No uv.lock.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Create a service."""
+    from . import create as creation
+
+    creation.create(
+        creation.Wishes(
+            name=name,
+            output_dir=output_dir,
+            modules=with_ or [],
+            preset=preset,
+            data=data or [],
+            answers_file=answers_file,
+            template=template,
+            template_version=template_version,
+            yes=yes,
+            dry_run=dry_run,
+            git=not no_git,
+            lock=not no_lock,
+        ),
+        Report(as_json=as_json),
+    )
+
+
+@app.command()
+def validate(
+    folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="The service.")] = Path(),
+    only: Annotated[list[str] | None, typer.Option(metavar="CHECK", help="Run just this.")] = None,
+    skip: Annotated[list[str] | None, typer.Option(metavar="CHECK", help="Leave this out.")] = None,
+    as_json: Json = False,
+    junit: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a JUnit report.")
+    ] = None,
+) -> None:
+    """Check that a service is whole: its lock, its own checks, and that it starts."""
+    from . import validate as validation
+
+    raise typer.Exit(
+        validation.validate(
+            folder, only=only or [], skip=skip or [], junit=junit, report=Report(as_json=as_json)
+        )
+    )
+
+
+@app.command()
+def smoke(
+    list_: Annotated[bool, typer.Option("--list", help="List the combinations.")] = False,
+    strength: Annotated[
+        str, typer.Option(metavar="1|2|3|all", help="Cover every option, pair, ...")
+    ] = "2",
+    shard: Annotated[str | None, typer.Option(metavar="I/N", help="The I-th of N parts.")] = None,
+    format_: Annotated[
+        str, typer.Option("--format", metavar="text|json|github|gitlab", help="How to print them.")
+    ] = "text",
+    template: Annotated[str | None, typer.Option(metavar="URL", help="Another template.")] = None,
+    template_version: Annotated[
+        str | None, typer.Option(metavar="V", help="A version or a range.")
+    ] = None,
+) -> None:
+    """List the combinations of answers that together cover the template's options."""
+    from . import smoke as smoking
+
+    smoking.list_combinations(
+        wanted=list_,
+        strength=strength,
+        shard=shard,
+        format_=format_,
+        template=template,
+        template_version=template_version,
+    )
+
+
+@app.command()
+def modules(as_json: Json = False) -> None:
+    """List the modules that a service can have."""
+    from . import modules as listing
+
+    listing.list_modules(Report(as_json=as_json))
+
+
+def main() -> NoReturn:
+    """Run the command line and exit with the code that product.md's table gives."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        code = app(standalone_mode=False)
+    except NewServiceError as error:
+        code = _fail(error.message, error.hint, error.exit_code)
+    except UsageError as error:
+        where = error.ctx.command_path if error.ctx else "new-service"
+        code = _fail(error.format_message(), f"{where} --help", error.exit_code)
+    except KeyboardInterrupt:
+        code = _INTERRUPTED
+    if code == _INTERRUPTED:  # Typer makes an exit code of most interrupts
+        print("\ninterrupted; nothing is left behind.", file=sys.stderr)
+    sys.exit(code)
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _fail(message: str, hint: str, code: int) -> int:
+    if os.environ.get("NEW_SERVICE_DEBUG") == "1":
+        traceback.print_exc()
+    # What a program said may have several lines; an error has one.
+    print(f"error: {' '.join(message.split())}\nhint: {' '.join(hint.split())}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,249 @@
+"""Create a service: render, secrets, lock, git, and one rename at the end."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+
+from . import environment, preview, source, team
+from .errors import BadInput
+from .git import commit_all, git, is_inside_work_tree
+from .locking import lock
+from .programs import find_uv
+from .questions import Answers, Questions
+from .rendering import render
+from .report import Report, Step
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What the command line asks of `create`."""
+
+    name: str | None = None
+    output_dir: Path = field(default_factory=Path)
+    modules: list[str] = field(default_factory=list)
+    preset: str | None = None
+    data: list[str] = field(default_factory=list)
+    answers_file: Path | None = None
+    template: str | None = None
+    template_version: str | None = None
+    yes: bool = False
+    dry_run: bool = False
+    git: bool = True
+    lock: bool = True
+
+
+def create(wishes: Wishes, report: Report) -> None:
+    """Create a service as `wishes` say, asking for what they leave open.
+
+    Raises:
+        NewServiceError: something is wrong; the disk is as it was.
+        KeyboardInterrupt: Ctrl-C; the disk is as it was.
+    """
+    parent = _output_dir(wishes.output_dir)
+    if wishes.name:
+        _check_free(parent / wishes.name)
+    if wishes.lock and not wishes.dry_run:
+        find_uv()  # its absence is told before anything is asked
+    ours = team.read()
+    url = team.template_url(wishes.template, ours)
+    with source.opened(url, wishes.template_version or ours.template_version) as template:
+        answers = _answers(wishes, template.questions)
+        defaults = template.questions.checked(ours.defaults, f"the team file {ours.path}")
+        ask = not wishes.yes and not report.as_json and sys.stdin.isatty() and sys.stdout.isatty()
+        if ask:
+            answers |= preview.ask_start(template.questions, answers, preset=wishes.preset)
+        elif not wishes.yes:
+            raise _nobody_to_ask(template.questions, answers)
+        elif "service_name" not in answers:
+            raise BadInput(
+                "the service has no name.", "give one: new-service create orders-api --yes"
+            )
+        template.questions.check_needs(_names(answers.get("modules")))
+        with _scratch(None if wishes.dry_run else parent) as scratch:
+            _Creation(wishes, report, template, parent, scratch / "service").run(
+                answers, defaults, ask=ask
+            )
+
+
+@dataclass(frozen=True)
+class _Creation:
+    """What all the steps of one creation need."""
+
+    wishes: Wishes
+    report: Report
+    template: source.Template
+    parent: Path
+    folder: Path
+
+    def run(self, answers: Answers, defaults: Answers, *, ask: bool) -> None:
+        rendered = Step("rendered", f"template {self.template.version}")
+        with rendered:
+            everything = render(self.template, self.folder, answers, defaults=defaults, ask=ask)
+        name, modules = str(everything["service_name"]), _names(everything.get("modules"))
+        files = sorted(
+            path.relative_to(self.folder).as_posix()
+            for path in self.folder.rglob("*")
+            if not path.is_dir()
+        )
+        destination = self.parent / name
+        _check_free(destination)
+        if ask or self.wishes.dry_run:
+            self.report.say(preview.tree(name, files, modules))
+        locked = False
+        if not self.wishes.dry_run:
+            if ask:
+                preview.confirm()
+                rendered.seconds = None  # most of it was the user's
+            self.report.line(rendered)
+            locked = self._finish()
+            os.rename(self.folder, destination)  # noqa: PTH104  the parent stays
+            self._say_next(destination)
+        self.report.document(
+            {
+                "path": str(destination),
+                "package": everything["package"],
+                "modules": modules,
+                "template": source.without_credentials(self.template.url),
+                "version": self.template.version,
+                "files": files,
+                "locked": locked,
+            }
+        )
+
+    def _finish(self) -> bool:
+        """Secrets, lock and first commit; True if the service is locked."""
+        with self.report.step("secrets") as step:
+            written = environment.write(self.folder)
+            step.detail = ".env, ignored by git" if written else "none needed"
+        locked = False
+        if self.wishes.lock:
+            with self.report.step("locked") as step:
+                locked = lock(self.folder, self.template, step)
+        if self.wishes.git:
+            with self.report.step("git") as step:
+                step.detail = self._commit()
+        return locked
+
+    def _commit(self) -> str:
+        if is_inside_work_tree(self.parent):
+            return "left to the repository around it"
+        try:
+            git(self.folder, "init", "--quiet")
+            commit_all(self.folder, f"Create from template {self.template.version}")
+        except subprocess.CalledProcessError as failed:
+            raise BadInput(
+                f"git cannot make the first commit: {str(failed.stderr).strip()}",
+                "mend git's configuration, or create with --no-git.",
+            ) from failed
+        return "first commit"
+
+    def _say_next(self, destination: Path) -> None:
+        shown = os.path.relpath(destination)
+        say = self.report.say
+        say()
+        say(f"  {'cd ' + (shown if ' ' not in shown else repr(shown)):<22} ")
+        say(f"  {'uv run poe dev':<22} serve on http://127.0.0.1:8000/docs")
+        say(f"  {'new-service validate':<22} run every check")
+
+
+def _output_dir(given: Path) -> Path:
+    folder = given.expanduser().resolve()
+    if not folder.is_dir():
+        raise BadInput(
+            f"there is no folder {given}.", "make it first, or name another --output-dir."
+        )
+    return folder
+
+
+def _check_free(destination: Path) -> None:
+    if os.path.lexists(destination):
+        raise BadInput(
+            f"{destination} exists already.", "choose another name, or another --output-dir."
+        )
+
+
+def _answers(wishes: Wishes, questions: Questions) -> Answers:
+    """What the command line says, later ones overriding: answers file, preset, --data, --with."""
+    answers: Answers = {}
+    if wishes.answers_file is not None:
+        answers |= questions.checked(_read_answers(wishes.answers_file), str(wishes.answers_file))
+    if wishes.preset is not None:
+        answers |= questions.preset(wishes.preset)
+    answers |= questions.checked(_split_data(wishes.data), "--data")
+    if wishes.modules:
+        chosen = [part.strip() for given in wishes.modules for part in given.split(",")]
+        chosen = [*_names(answers.get("modules")), *(part for part in chosen if part)]
+        answers |= questions.checked({"modules": list(dict.fromkeys(chosen))}, "--with")
+    if wishes.name is not None:
+        if answers.get("service_name", wishes.name) != wishes.name:
+            raise BadInput(
+                f"the name is given twice, {wishes.name} and {answers['service_name']}.",
+                "give it once.",
+            )
+        answers |= questions.checked({"service_name": wishes.name}, "NAME")
+    return answers
+
+
+def _read_answers(path: Path) -> dict[str, object]:
+    """The answers in a YAML file, such as a service's own answers file (`_` keys are Copier's)."""
+    try:
+        content = yaml.safe_load(path.read_text("utf-8"))
+    except FileNotFoundError as missing:
+        raise BadInput(f"there is no answers file {path}.", "check its path.") from missing
+    except (OSError, ValueError, yaml.YAMLError) as bad:
+        where = getattr(bad, "problem_mark", None)
+        at = f", line {where.line + 1}" if where else f": {bad}"
+        raise BadInput(
+            f"the answers file {path} cannot be read{at}.", "it is YAML: KEY: VALUE."
+        ) from bad
+    if not isinstance(content, dict):
+        raise BadInput(f"the answers file {path} holds no answers.", "it is YAML: KEY: VALUE.")
+    return {str(key): value for key, value in content.items() if not str(key).startswith("_")}
+
+
+def _split_data(data: list[str]) -> dict[str, object]:
+    pairs = [each.partition("=") for each in data]
+    for key, equals, _ in pairs:
+        if not equals or not key:
+            raise BadInput(f"--data {key!r} has no value.", "write it as --data KEY=VALUE.")
+    return {key.strip(): value for key, _, value in pairs}
+
+
+def _nobody_to_ask(questions: Questions, answers: Answers) -> BadInput:
+    missing = [name for name in questions.open_names() if name not in answers]
+    how = " ".join(f"--data {name}=..." for name in missing if name != "service_name")
+    if "service_name" in missing:
+        how = f"NAME {how}".strip()
+    return BadInput(
+        f"there is nobody to ask; not answered: {', '.join(missing) or 'the confirmation'}.",
+        f"give {how}, and --yes for the defaults of the rest." if how else "add --yes.",
+    )
+
+
+def _names(modules: object) -> list[str]:
+    return [str(each) for each in modules] if isinstance(modules, list) else []
+
+
+@contextmanager
+def _scratch(parent: Path | None) -> Iterator[Path]:
+    """A temporary folder in `parent` (default: the system's), gone afterwards whatever happens."""
+    where = parent or Path(tempfile.gettempdir())
+    try:
+        folder = Path(tempfile.mkdtemp(prefix=".new-service-", dir=where))
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+    except OSError as failed:
+        raise BadInput(
+            f"cannot write in {where}: {failed.strerror or failed}.",
+            "choose another --output-dir, or make room there.",
+        ) from failed

@@ -1,0 +1,226 @@
+"""What a template asks, read from its copier.yml, and answers checked against it.
+
+Copier itself accepts unknown keys, turns `maybe` into true and lets computed questions be
+overridden, so answers are checked here before Copier sees them.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Self
+
+from .errors import BadInput
+
+Answer = str | int | float | bool | list[str]
+Answers = dict[str, Answer]
+
+_BOOLEANS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+
+
+@dataclass(frozen=True)
+class Question:
+    """One question of a template."""
+
+    name: str
+    type: str
+    multiselect: bool
+    computed: bool
+    has_default: bool
+    choices: Mapping[str, str] | None
+    """What can be answered, each with its label; None: anything, or what only Copier can tell."""
+
+    def answer(self, given: object) -> Answer:
+        """`given` in the form that Copier takes.
+
+        Raises:
+            BadInput: it is none of the choices, or of another type.
+        """
+        if self.multiselect:
+            return self._several(given)
+        if self.type == "bool" and not isinstance(given, bool):
+            if str(given).lower() not in _BOOLEANS:
+                raise BadInput(
+                    f"{self.name} cannot be {given!r}.",
+                    f"write {self.name}=true or {self.name}=false.",
+                )
+            return _BOOLEANS[str(given).lower()]
+        if not isinstance(given, (str, int, float)) or (
+            isinstance(given, bool) and self.type != "bool"
+        ):
+            raise BadInput(
+                f"{self.name} cannot be {given!r}.", f"give {self.name} one plain value."
+            )
+        if self.choices is not None:
+            self._check_choice(str(given))
+        return _text(self.name, given)
+
+    def _several(self, given: object) -> list[str]:
+        if isinstance(given, str):
+            given = [part.strip() for part in given.strip("[] ").split(",") if part.strip()]
+        if not isinstance(given, list):
+            raise BadInput(f"{self.name} cannot be {given!r}.", f"give {self.name} a list.")
+        for each in given:
+            self._check_choice(str(each))
+        return [str(each) for each in given]
+
+    def _check_choice(self, given: str) -> None:
+        choices = self.choices or {}
+        if given in choices:
+            return
+        noun = "module" if self.name == "modules" else f"{self.name}"
+        raise BadInput(
+            f"unknown {noun} {given!r}.",
+            _suggest(given, choices, f"this template offers no {noun}"),
+        )
+
+
+@dataclass(frozen=True)
+class Questions:
+    """All that new-service reads from a copier.yml."""
+
+    asked: Mapping[str, Question]
+    presets: Mapping[str, Mapping[str, object]]
+    needs: Mapping[str, list[str]]
+    known_good: str | None
+    """A day, `YYYY-MM-DD`: services lock to the newest packages of it."""
+
+    @classmethod
+    def from_config(cls, config: object) -> Self:
+        """Read a parsed copier.yml.
+
+        Raises:
+            ValueError: its form is not that of a Copier template's configuration.
+        """
+        if not isinstance(config, dict):
+            raise ValueError("copier.yml holds no mapping")  # noqa: TRY004  one error for every form
+        asked = {
+            name: _question(name, details)
+            for name, details in config.items()
+            if not str(name).startswith("_")
+        }
+        known_good = config.get("_known_good")
+        return cls(
+            asked=asked,
+            presets=_presets(config),
+            needs=_needs(config),
+            known_good=None if known_good is None else str(known_good),
+        )
+
+    @property
+    def modules(self) -> Mapping[str, str]:
+        """The modules on offer, each with its label."""
+        question = self.asked.get("modules")
+        return (question.choices if question else None) or {}
+
+    def open_names(self) -> list[str]:
+        """The questions that a user can answer, in order."""
+        return [name for name, question in self.asked.items() if not question.computed]
+
+    def checked(self, given: Mapping[str, object], origin: str) -> Answers:
+        """`given` as answers for Copier; `origin` names where they come from in errors.
+
+        Raises:
+            BadInput: an unknown or computed question, or an answer that it does not take.
+        """
+        answers = {}
+        for name, value in given.items():
+            question = self.asked.get(name)
+            # A choice of modules is told by its modules, even before there are any.
+            if name == "modules" and question is not None:
+                if chosen := question.answer(value):
+                    answers[name] = chosen
+                continue
+            if question is None or question.computed:
+                hint = _suggest(name, self.open_names(), "this template asks nothing")
+                raise BadInput(f"{origin}: there is no question {name!r}.", hint)
+            answers[name] = question.answer(value)
+        return answers
+
+    def preset(self, name: str) -> Answers:
+        """The answers of a preset.
+
+        Raises:
+            BadInput: there is no such preset.
+        """
+        if name not in self.presets:
+            raise BadInput(
+                f"unknown preset {name!r}.",
+                _suggest(name, self.presets, "this template has no presets"),
+            )
+        given = {key: value for key, value in self.presets[name].items() if key != "summary"}
+        return self.checked(given, f"preset {name}")
+
+    def check_needs(self, modules: Iterable[str]) -> None:
+        """See that the needs of `modules` are among them.
+
+        Raises:
+            BadInput: one is missing.
+        """
+        chosen = list(modules)
+        for module in chosen:
+            missing = [need for need in self.needs.get(module, []) if need not in chosen]
+            if missing:
+                raise BadInput(
+                    f"{module} needs {', '.join(missing)}.",
+                    f"add it, --with {','.join([*missing, *chosen])}, or leave {module} out.",
+                )
+
+
+def _question(name: str, details: object) -> Question:
+    if not isinstance(details, dict):
+        details = {"default": details}
+    return Question(
+        name=name,
+        type=str(details.get("type", "yaml")),
+        multiselect=bool(details.get("multiselect", False)),
+        computed=details.get("when", True) is False,
+        has_default="default" in details,
+        choices=_choices(details.get("choices")),
+    )
+
+
+def _choices(choices: object) -> dict[str, str] | None:
+    """Copier's forms of choices: a list of values or of pairs, or a mapping from label to value."""
+    if isinstance(choices, dict):
+        choices = list(choices.items())
+    if not isinstance(choices, list):
+        return None
+    pairs = [each if isinstance(each, (list, tuple)) else (each, each) for each in choices]
+    return {
+        str(value["value"] if isinstance(value, dict) else value): str(label)
+        for label, value in pairs
+    }
+
+
+def _presets(config: Mapping[str, object]) -> dict[str, dict[str, object]]:
+    presets = config.get("_presets") or {}
+    if not isinstance(presets, dict) or not all(
+        isinstance(each, dict) for each in presets.values()
+    ):
+        raise ValueError("_presets does not map names to answers")
+    return presets
+
+
+def _needs(config: Mapping[str, object]) -> dict[str, list[str]]:
+    needs = config.get("_needs") or {}
+    if not isinstance(needs, dict) or not all(isinstance(each, list) for each in needs.values()):
+        raise ValueError("_needs does not map modules to lists of modules")
+    return needs
+
+
+def _text(name: str, value: str | float | bool) -> str | int | float | bool:
+    if isinstance(value, str):
+        try:
+            value.encode("utf-8")
+        except UnicodeEncodeError as bad:
+            raise BadInput(f"{name} is not UTF-8 text.", "give it in UTF-8.") from bad
+    return value
+
+
+def _suggest(given: str, known: Iterable[str], none: str) -> str:
+    known = list(known)
+    if not known:
+        return f"{none}."
+    close = get_close_matches(given, known, n=1)
+    meant = f"did you mean {close[0]!r}? " if close else ""
+    return f"{meant}possible: {', '.join(known)}."

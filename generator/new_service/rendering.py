@@ -1,0 +1,65 @@
+"""Rendering by Copier, with its errors put into new-service's words."""
+
+from pathlib import Path
+from typing import cast
+
+from .errors import BadInput, TemplateUnavailable
+from .questions import Answers
+from .source import Template
+
+
+def render(
+    template: Template, folder: Path, answers: Answers, *, defaults: Answers, ask: bool
+) -> dict[str, object]:
+    """Render `template` into `folder`; the questions not in `answers` are asked, or take defaults.
+
+    Returns all answers, the computed ones included.
+
+    Raises:
+        BadInput: an answer is not valid, or `folder` cannot be written.
+        TemplateUnavailable: the template needs trust, a newer Copier, or cannot be rendered.
+        KeyboardInterrupt: Ctrl-C at a prompt.
+    """
+    import copier  # 0.3 s that --help need not wait for
+    import copier.errors
+    from jinja2 import TemplateError
+    from plumbum import ProcessExecutionError, local
+
+    try:
+        # Copier's git runs in plumbum's copy of the environment, not in os.environ.
+        with local.env(**template.variables):
+            worker = copier.run_copy(
+                template.url,
+                folder,
+                dict(answers),
+                vcs_ref=template.commit,
+                settings=copier.Settings(),
+                defaults=not ask,
+                user_defaults=dict(defaults),
+                quiet=True,
+            )
+    except copier.errors.CopierAnswersInterrupt as interrupt:
+        raise KeyboardInterrupt from interrupt
+    except copier.errors.UnsafeTemplateError as unsafe:
+        raise TemplateUnavailable(
+            "the template wants to run code of its own (tasks, migrations or extensions).",
+            "new-service trusts no template; use one that only renders files.",
+        ) from unsafe
+    except (copier.errors.InvalidTypeError, ValueError, TypeError) as bad:
+        raise _invalid(str(bad)) from bad
+    except ProcessExecutionError as failed:
+        raise TemplateUnavailable(
+            f"git cannot read the template: {failed.stderr}", "check git and the template."
+        ) from failed
+    except (copier.errors.CopierError, TemplateError) as failed:
+        raise TemplateUnavailable(
+            f"the template cannot be rendered: {failed}", "tell its owner, or use another version."
+        ) from failed
+    return cast("dict[str, object]", dict(worker.answers.combined))
+
+
+def _invalid(message: str) -> BadInput:
+    """A validator's two sentences are what went wrong and what to do."""
+    text = message.split(": ", 1)[1] if message.startswith("Validation error") else message
+    first, _, second = text.partition(". ")
+    return BadInput(f"{first.rstrip('.')}.", second or "answer it with --data KEY=VALUE.")

@@ -1,0 +1,83 @@
+"""How progress and results look: on a terminal, in a pipe, and with --json."""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
+from types import TracebackType
+
+_COLOURS = {"✓": "32", "✗": "31", "!": "33", "·": "2"}
+
+
+@dataclass
+class Step:
+    """One line of progress, timed while it is entered; `detail` is filled meanwhile."""
+
+    name: str
+    detail: str = ""
+    mark: str = "✓"
+    seconds: float | None = None
+    _started: float = field(default=0.0, repr=False)
+
+    def __enter__(self) -> "Step":
+        self._started = time.perf_counter()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.seconds = time.perf_counter() - self._started
+
+
+class Report:
+    """Says what is running and how long it took.
+
+    On stdout; on stderr where stdout is kept for one JSON document.
+    """
+
+    def __init__(self, *, as_json: bool = False) -> None:
+        self.as_json = as_json
+        self.stream = sys.stderr if as_json else sys.stdout
+        self.on_terminal = self.stream.isatty()
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[Step]:
+        """Time a step and print its line; one that raises prints none."""
+        with self.waiting(name), Step(name) as step:
+            yield step
+        self.line(step)
+
+    def waiting(self, text: str) -> AbstractContextManager[object]:
+        """A spinner on a terminal, nothing elsewhere."""
+        if not self.on_terminal:
+            return nullcontext()
+        from rich.console import Console  # only a terminal needs it
+
+        return Console(file=self.stream).status(f"  {text}")
+
+    def line(self, step: Step) -> None:
+        """Print a step: mark, name, seconds, detail."""
+        seconds = "" if step.seconds is None else f"{step.seconds:.1f} s"
+        text = f"{step.name:<12} {seconds:>7}   {step.detail}".rstrip()
+        self.say(f"  {self._coloured(step.mark)} {text}")
+
+    def _coloured(self, mark: str) -> str:
+        """`mark` in its colour, on a terminal whose user likes colours (https://no-color.org)."""
+        if not self.on_terminal or os.environ.get("NO_COLOR"):
+            return mark
+        return f"\033[{_COLOURS[mark]}m{mark}\033[0m"
+
+    def say(self, text: str = "") -> None:
+        """Print a line of progress."""
+        print(text, file=self.stream, flush=True)
+
+    def document(self, content: object) -> None:
+        """Print the one JSON document, if it was asked for."""
+        if self.as_json:
+            print(json.dumps(content, ensure_ascii=False, indent=2), flush=True)

@@ -1,0 +1,201 @@
+"""Where the template comes from, and which of its versions is meant."""
+
+import os
+import re
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib.metadata import metadata
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import yaml
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.version import Version
+
+from .errors import BadInput, ProgramMissing, TemplateUnavailable
+from .git import RELEASE, describe, git
+from .questions import Questions
+
+_CLONE_SECONDS = 120
+
+
+@dataclass(frozen=True)
+class Template:
+    """One version of a template, in a clone that lives as long as `opened` lasts."""
+
+    url: str
+    """What the answers file records."""
+    clone: Path
+    """A bare clone with every version."""
+    commit: str
+    version: str
+    """`1.2.0`, or between releases what `git.describe` says."""
+    questions: Questions = field(repr=False)
+    variables: Mapping[str, str] = field(repr=False)
+    """Environment for Copier, in which git finds `url` in `clone`."""
+
+
+def canonical_url() -> str:
+    """The address of the template that new-service carries, from the package's own metadata."""
+    entries: list[str] = metadata("new-service").get_all("Project-URL", [])
+    urls = dict(entry.split(", ", 1) for entry in entries)
+    return urls["Template"]
+
+
+@contextmanager
+def opened(url: str | None = None, version: str | None = None) -> Iterator[Template]:
+    """The template at `url` (default: the embedded one) in `version` (default: the newest).
+
+    `version` is a tag, a version, or a range such as `~=1.4`.
+
+    Raises:
+        TemplateUnavailable: it does not answer, is no template, or has no such version.
+        BadInput: `version` is neither a version nor a range.
+        ProgramMissing: git is not installed.
+    """
+    address = _absolute(url or canonical_url())
+    location = _embedded() if address == canonical_url() else Path(address)
+    with tempfile.TemporaryDirectory(prefix="new-service-") as folder:
+        clone = Path(folder, "template.git")
+        _clone(str(location) if location.exists() else address, clone, address)
+        # Of a checkout, its own state is meant, released or not.
+        commit = (
+            "HEAD" if version is None and location.is_dir() else _choose(clone, version, address)
+        )
+        yield Template(
+            url=address,
+            clone=clone,
+            commit=_resolve(clone, commit, address),
+            version=describe(clone, commit),
+            questions=_questions(clone, commit, address),
+            variables=_redirect(address, clone) | {"COPIER_CACHE_DIR": str(Path(folder, "cache"))},
+        )
+
+
+def releases(clone: Path) -> list[Version]:
+    """The released versions in a clone, the newest first."""
+    tags = git(clone, "tag", "--list", "v*").split()
+    return sorted((Version(tag) for tag in tags if RELEASE.fullmatch(tag)), reverse=True)
+
+
+def _absolute(url: str) -> str:
+    """A local path as it is valid from any folder; any other address unchanged."""
+    path = Path(url).expanduser()
+    return str(path.resolve()) if path.exists() else url
+
+
+def _embedded() -> Path:
+    """The checkout that this package runs from, or the bundle that its wheel carries."""
+    checkout = Path(__file__).parents[2]
+    if (checkout / "copier.yml").is_file() and (checkout / ".git").exists():
+        return checkout
+    return Path(__file__).with_name("template.bundle")
+
+
+def _clone(location: str, clone: Path, address: str) -> None:
+    shown = without_credentials(address)
+    try:
+        git(
+            clone.parent,
+            "-c", "core.hooksPath=/dev/null",
+            "clone", "--quiet", "--mirror", "--", location, str(clone),
+            timeout=_CLONE_SECONDS,
+        )  # fmt: skip
+    except FileNotFoundError as missing:
+        raise ProgramMissing(
+            "git is not installed.", "install git and put it on PATH."
+        ) from missing
+    except subprocess.TimeoutExpired as late:
+        raise TemplateUnavailable(
+            f"the template {shown} did not answer within {_CLONE_SECONDS} s.",
+            "check the address and the network.",
+        ) from late
+    except subprocess.CalledProcessError as failed:
+        said = without_credentials(str(failed.stderr).strip().splitlines()[-1])
+        raise TemplateUnavailable(
+            f"the template {shown} cannot be had: {said.removeprefix('fatal: ')}",
+            "--template takes the address of a git repository; check it and your access to it.",
+        ) from failed
+
+
+def without_credentials(text: str) -> str:
+    """`text` with the user and password of every URL in it left out."""
+    return re.sub(r"(?<=://)[^/@\s]+@", "", text)
+
+
+def _choose(clone: Path, wanted: str | None, address: str) -> str:
+    """The tag that `wanted` names; with no wish the newest release, else HEAD."""
+    known = releases(clone)
+    if wanted is None:
+        return f"v{known[0]}" if known else "HEAD"
+    if re.match(r"[~<>=!]", wanted):
+        try:
+            within = SpecifierSet(wanted)
+        except InvalidSpecifier as bad:
+            raise BadInput(
+                f"{wanted!r} is no range of versions.", "write it like '~=1.4' or '>=1.2,<2'."
+            ) from bad
+        found = next((f"v{version}" for version in known if version in within), None)
+    else:
+        tags = git(clone, "tag", "--list").split()
+        found = next((tag for tag in (wanted, f"v{wanted}") if tag in tags), None)
+    if found is None:
+        newest = ", ".join(map(str, known[:5])) or "none is released yet"
+        raise TemplateUnavailable(
+            f"the template {without_credentials(address)} has no version {wanted}.",
+            f"versions that it has: {newest}.",
+        )
+    return found
+
+
+def _resolve(clone: Path, commit: str, address: str) -> str:
+    try:
+        return git(clone, "rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}")
+    except subprocess.CalledProcessError as failed:
+        raise TemplateUnavailable(
+            f"the template {without_credentials(address)} has no commit yet.", "commit it first."
+        ) from failed
+
+
+def has_commit(clone: Path, recorded: str) -> bool:
+    """Whether the version that an answers file records (`_commit`) can be had.
+
+    It is what `git describe --tags --always` said: a tag, `TAG-N-gHASH`, or a hash.
+    """
+    try:
+        git(clone, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{recorded}^{{commit}}")
+    except subprocess.CalledProcessError:
+        return False
+    return True
+
+
+def _questions(clone: Path, commit: str, address: str) -> Questions:
+    shown = without_credentials(address)
+    try:
+        text = git(clone, "show", f"{commit}:copier.yml")
+        return Questions.from_config(yaml.safe_load(text))
+    except subprocess.CalledProcessError as failed:
+        raise TemplateUnavailable(
+            f"{shown} is no template: it has no copier.yml.",
+            "--template takes the address of a Copier template in a git repository.",
+        ) from failed
+    except (yaml.YAMLError, ValueError) as bad:
+        raise TemplateUnavailable(
+            f"{shown} is no template that new-service can read: {str(bad).splitlines()[0]}",
+            "mend its copier.yml.",
+        ) from bad
+
+
+def _redirect(address: str, clone: Path) -> dict[str, str]:
+    """Have git read `clone` where `address` is asked for, beside the caller's own settings."""
+    if not urlsplit(address).scheme and "@" not in address:
+        return {}  # a local path is read where it is
+    count = int(os.environ.get("GIT_CONFIG_COUNT", "0"))
+    return {
+        "GIT_CONFIG_COUNT": str(count + 1),
+        f"GIT_CONFIG_KEY_{count}": f"url.{clone}.insteadOf",
+        f"GIT_CONFIG_VALUE_{count}": address,
+    }

@@ -1,0 +1,176 @@
+"""What the tests share: the command as users run it, the template as a repository, a service."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+COMMAND = str(Path(sys.executable).with_name("new-service"))
+UV = str(Path(sys.executable).with_name("uv"))  # the wheel that new-service depends on
+Found = TypeVar("Found")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--require-all",
+        action="store_true",
+        help="fail where a test would skip for something that is not installed",
+    )
+
+
+@dataclass(frozen=True)
+class Required:
+    """Skips a test for what is not installed, or fails it under --require-all."""
+
+    strict: bool
+
+    def program(self, name: str, install: str) -> str:
+        """The path of a program; `install` says how to get it."""
+        return self.of(shutil.which(name), f"{name} is not installed: {install}")
+
+    def of(self, found: Found | None, reason: str) -> Found:
+        """`found`, or a skip with `reason`."""
+        if found is None:
+            if self.strict:
+                pytest.fail(reason)
+            pytest.skip(reason)
+        return found
+
+
+@pytest.fixture(scope="session")
+def required(pytestconfig: pytest.Config) -> Required:
+    return Required(strict=bool(pytestconfig.getoption("--require-all")))
+
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def run(
+    *command: str | Path,
+    cwd: Path | None = None,
+    env: dict[str, str] | None = None,
+    check: bool = True,
+) -> subprocess.CompletedProcess[str]:
+    """Run a command without a terminal; `env` is added to the environment."""
+    done = subprocess.run(
+        [str(each) for each in command],
+        cwd=cwd,
+        env=clean_environment() | (env or {}),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if check:
+        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    return done
+
+
+def clean_environment() -> dict[str, str]:
+    """The environment without the settings that would change what the tool does."""
+    ours = ("NEW_SERVICE_", "APP_", "COPIER_", "GIT_", "VIRTUAL_ENV")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    return kept | {"NO_COLOR": "1", "UV_PYTHON_DOWNLOADS": "never"}
+
+
+@pytest.fixture
+def new_service(tmp_path: Path, template: Path) -> Run:
+    """The command, run in `tmp_path`, with the template of this working tree."""
+
+    def call(
+        *arguments: str | Path,
+        cwd: Path | None = None,
+        env: dict[str, str] | None = None,
+        check: bool = True,
+    ) -> subprocess.CompletedProcess[str]:
+        ours = {"NEW_SERVICE_TEMPLATE": str(template)} | (env or {})
+        return run(COMMAND, *arguments, cwd=cwd or tmp_path, env=ours, check=check)
+
+    return call
+
+
+def repository(folder: Path, *, tag: str | None = None) -> Path:
+    """Commit all that is in `folder`, as a repository of its own."""
+    git = ("git", "-c", "user.name=t", "-c", "user.email=t@localhost", "-c", "commit.gpgsign=false")
+    if not (folder / ".git").exists():
+        run(*git, "init", "--quiet", "--initial-branch=main", cwd=folder)
+    run(*git, "add", "--all", "--force", cwd=folder)
+    run(*git, "commit", "--quiet", "--message", "A version", cwd=folder)
+    if tag is not None:
+        run(*git, "tag", tag, cwd=folder)
+    return folder
+
+
+def copy_template(folder: Path) -> Path:
+    """The template of this working tree, uncommitted changes included, without its history."""
+    folder.mkdir(parents=True)
+    shutil.copy(ROOT / "copier.yml", folder)
+    shutil.copytree(
+        ROOT / "template",
+        folder / "template",
+        ignore=shutil.ignore_patterns("__pycache__", ".*_cache"),
+    )
+    return folder
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The template as a repository with one release, 1.0.0."""
+    return repository(copy_template(tmp_path_factory.mktemp("template") / "t"), tag="v1.0.0")
+
+
+@pytest.fixture(scope="session")
+def service(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A service as `create --yes` leaves it, its environment installed. Not to be changed."""
+    folder = tmp_path_factory.mktemp("service")
+    run(COMMAND, "create", "orders-api", "--yes", "--template", template, cwd=folder)
+    run(UV, "sync", "--quiet", cwd=folder / "orders-api")
+    return folder / "orders-api"
+
+
+@pytest.fixture
+def edited(service: Path, tmp_path: Path) -> Path:
+    """A copy of the service to change as its owner would; installed anew by whatever runs it."""
+    copied = tmp_path / "orders-api"
+    shutil.copytree(service, copied, symlinks=True, ignore=shutil.ignore_patterns(".venv"))
+    return copied
+
+
+@pytest.fixture(scope="session")
+def copier_template_paths() -> list[str]:
+    """What pytest-copier copies; the whole folder would bring its `.git` along."""
+    return ["copier.yml", "template"]
+
+
+@pytest.fixture(scope="module")
+def address(service: Path) -> Iterator[str]:
+    """Where the service is served for the tests of a module, by a real server."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        port = listener.getsockname()[1]
+        python = service / ".venv" / "bin" / "python"
+        server = subprocess.Popen(
+            [python, "-m", "uvicorn", "orders_api.main:app", "--fd", str(listener.fileno())],
+            cwd=service,
+            env=clean_environment() | {"APP_LOG_FORMAT": "json"},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            pass_fds=[listener.fileno()],
+        )
+    try:
+        # The request waits in the socket until the server takes it.
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/health/live", timeout=60).close()
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.terminate()
+        server.wait()
