@@ -1,0 +1,111 @@
+"""The checks that `validate` brings along; `boot` is a file of its own."""
+
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+from . import source
+from .errors import NewServiceError
+from .git import describe, git
+from .programs import find_uv, run
+from .service import Service
+
+
+class Failed(Exception):
+    """A check's answer is no; the message is what it shows."""
+
+
+_FOLDERS = {".git", ".venv", "__pycache__", "node_modules", ".mypy_cache", ".ruff_cache"}
+_MARKER = re.compile(r"^(<{7}|>{7}|\|{7})( |$)", re.MULTILINE)
+_BLOCK = re.compile(r"\{%-?\s*(if|elif|else|endif|for|endfor|set|raw|endraw|macro|include)\b")
+# Files that are templates by themselves, in whatever a service uses Jinja for.
+_OWN_TEMPLATES = {".jinja", ".jinja2", ".j2", ".html", ".htm", ".tpl"}
+
+
+def provenance(service: Service) -> str:
+    """The answers file can be read, and the version that it records can be had."""
+    try:
+        answers = service.answers()
+        url, recorded = str(answers["_src_path"]), str(answers["_commit"])
+        with source.opened(url) as template:
+            if not source.has_commit(template.clone, recorded):
+                raise Failed(
+                    f"{source.without_credentials(url)} has no version {recorded}: "
+                    "install a newer new-service, or ask who hosts the template."
+                )
+            version = describe(template.clone, recorded)
+    except NewServiceError as error:
+        raise Failed(f"{error.message}\n{error.hint}") from error
+    return f"template {version}" + (f", pin {service.pin}" if service.pin else "")
+
+
+def residue(service: Service) -> str:
+    """No conflict marker, no rejected hunk, and nothing that rendering should have replaced."""
+    found = [line for path in _files(service.folder) for line in _residues(service, path)]
+    if found:
+        raise Failed("\n".join(found))
+    return ""
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """The service's files: what git tracks or would, or all but tools' folders without git."""
+    try:
+        listed = git(folder, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+    except (subprocess.CalledProcessError, FileNotFoundError):
+        for path in sorted(folder.rglob("*")):
+            if not _FOLDERS.intersection(path.relative_to(folder).parts) and path.is_file():
+                yield path
+        return
+    for name in sorted(set(listed.split("\0"))):
+        if name and (folder / name).is_file():
+            yield folder / name
+
+
+def _residues(service: Service, path: Path) -> Iterator[str]:
+    name = path.relative_to(service.folder).as_posix()
+    if name.endswith(".rej"):
+        yield f"{name}: a rejected hunk; merge it by hand and delete the file"
+    if "{{" in name or "{%" in name:
+        yield f"{name}: Jinja in the name"
+    try:
+        text = path.read_text("utf-8")
+    except UnicodeDecodeError:
+        return  # no text, nothing that was rendered
+    for marker in _MARKER.finditer(text):
+        yield f"{name}:{_line(text, marker.start())}: conflict marker {marker[1]}"
+    if path.suffix in _OWN_TEMPLATES:
+        return
+    for tag in _tags(service, text):
+        yield f"{name}:{_line(text, tag.start())}: Jinja {tag[0]}"
+
+
+def _tags(service: Service, text: str) -> Iterator[re.Match[str]]:
+    """Jinja tags in `text`, those that the description itself holds left out."""
+    try:
+        answers = service.answers()
+    except NewServiceError:
+        answers = {}  # provenance tells
+    names = "|".join({"package", r"_copier\w+", *(re.escape(str(name)) for name in answers)})
+    own = str(answers.get("description", ""))
+    for pattern in (re.compile(rf"\{{\{{-?\s*({names})\b[^}}\n]*\}}\}}"), _BLOCK):
+        for tag in pattern.finditer(text):
+            if tag[0] not in own:
+                yield tag
+
+
+def _line(text: str, position: int) -> int:
+    return text.count("\n", 0, position) + 1
+
+
+def lock(service: Service) -> str:
+    """`uv.lock` is there and in step with pyproject.toml."""
+    if not (service.folder / "uv.lock").is_file():
+        raise Failed("there is no uv.lock; make it with: uv lock")
+    # --offline: the answer must not hang on an index; a lock in step needs none.
+    checked = run([find_uv(), "lock", "--check", "--offline"], service.folder)
+    if checked.returncode != 0:
+        raise Failed(
+            f"uv.lock is not in step with pyproject.toml; renew it with: uv lock\n{checked.stdout}"
+        )
+    return ""

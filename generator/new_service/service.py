@@ -1,0 +1,100 @@
+"""A generated service, as its files on disk tell about it."""
+
+import tomllib
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Self
+
+import yaml
+
+from .errors import BadInput
+
+ANSWERS_FILE = ".copier-answers.yml"
+
+
+@dataclass(frozen=True)
+class Service:
+    """The folder of a service."""
+
+    folder: Path
+
+    @classmethod
+    def at(cls, folder: Path) -> Self:
+        """The service in `folder`.
+
+        Raises:
+            BadInput: there is none.
+        """
+        folder = folder.expanduser().resolve()
+        if not (folder / "pyproject.toml").is_file():
+            raise BadInput(
+                f"{folder} is no service: it has no pyproject.toml.", "name a service's folder."
+            )
+        return cls(folder)
+
+    @cached_property
+    def project(self) -> dict[str, object]:
+        """The parsed pyproject.toml.
+
+        Raises:
+            BadInput: it cannot be read.
+        """
+        path = self.folder / "pyproject.toml"
+        try:
+            return tomllib.loads(path.read_text("utf-8"))
+        except (OSError, ValueError) as bad:
+            raise BadInput(f"{path} cannot be read: {bad}", "mend it; it is TOML.") from bad
+
+    def setting(self, *keys: str) -> object:
+        """The value at a path of keys in pyproject.toml, None where it leads nowhere."""
+        value: object = self.project
+        for key in keys:
+            value = value.get(key) if isinstance(value, dict) else None
+        return value
+
+    @property
+    def pin(self) -> str | None:
+        """The range of template versions that the service accepts."""
+        pin = self.setting("tool", "new-service", "template-version")
+        return pin if isinstance(pin, str) else None
+
+    @property
+    def checks(self) -> list[str]:
+        """The poe tasks that are this service's own checks.
+
+        Raises:
+            BadInput: `[tool.new-service] checks` is no list of names.
+        """
+        checks = self.setting("tool", "new-service", "checks")
+        if checks is None:
+            return []
+        if not isinstance(checks, list) or not all(isinstance(each, str) for each in checks):
+            raise BadInput(
+                "[tool.new-service] checks in pyproject.toml is no list of names.",
+                'write it like checks = ["lint", "test"].',
+            )
+        return checks
+
+    def answers(self) -> dict[str, object]:
+        """What Copier recorded.
+
+        Raises:
+            BadInput: the file is missing or holds no answers.
+        """
+        path = self.folder / ANSWERS_FILE
+        try:
+            answers = yaml.safe_load(path.read_text("utf-8"))
+        except FileNotFoundError as missing:
+            raise BadInput(f"{ANSWERS_FILE} is missing.", "restore it from git.") from missing
+        except (OSError, ValueError, yaml.YAMLError) as bad:
+            mark = getattr(bad, "problem_mark", None)
+            where = f"line {mark.line + 1}" if mark else str(bad)
+            raise BadInput(
+                f"{ANSWERS_FILE} cannot be read: {where}", "restore it from git."
+            ) from bad
+        if not isinstance(answers, dict) or not {"_commit", "_src_path"} <= answers.keys():
+            raise BadInput(
+                f"{ANSWERS_FILE} does not name a template and its version.", "restore it from git."
+            )
+        return answers
