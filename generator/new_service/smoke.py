@@ -1,0 +1,157 @@
+"""Combinations of answers, computed from the template's questions, for CI to build."""
+
+import itertools
+import json
+from collections.abc import Callable, Iterator, Mapping
+from typing import cast
+
+from allpairspy import AllPairs
+
+from . import source, team
+from .errors import BadInput
+from .questions import Questions
+
+Combination = dict[str, str | bool | list[str]]
+
+_STRENGTHS = {"1": 1, "2": 2, "3": 3}
+
+
+def list_combinations(
+    *,
+    wanted: bool,
+    strength: str,
+    shard: str | None,
+    format_: str,
+    template: str | None,
+    template_version: str | None,
+) -> None:
+    """Print the combinations in `format_`, one a line as text.
+
+    Raises:
+        BadInput: an option has a value that it does not take.
+    """
+    if not wanted:
+        raise BadInput("smoke lists combinations for now.", "new-service smoke --list")
+    if format_ not in _FORMATS:
+        raise BadInput(f"unknown format {format_!r}.", f"possible: {', '.join(_FORMATS)}.")
+    ours = team.read()
+    version = template_version or ours.template_version
+    with source.opened(team.template_url(template, ours), version) as opened:
+        combinations = shard_of(list(combine(opened.questions, strength)), shard)
+    print(_FORMATS[format_]([{"id": name(each), "answers": each} for each in combinations]))
+
+
+def combine(questions: Questions, strength: str) -> Iterator[Combination]:
+    """Combinations in which every `strength` options that can stand together do, at least once.
+
+    `all` gives every valid combination. A module is an option of its own, on or off.
+
+    Raises:
+        BadInput: `strength` is none of 1, 2, 3, all.
+    """
+    options = _options(questions)
+
+    def valid(row: list[object]) -> bool:
+        chosen = dict(zip(options, row, strict=False))
+        return all(
+            chosen.get(_module(need), True)
+            for module, needs in questions.needs.items()
+            if chosen.get(_module(module))
+            for need in needs
+        )
+
+    if strength == "all":
+        rows = _covering(list(options.values()), len(options), valid)
+    elif strength in _STRENGTHS:
+        rows = _covering(list(options.values()), _STRENGTHS[strength], valid)
+    else:
+        raise BadInput(f"unknown strength {strength!r}.", "possible: 1, 2, 3, all.")
+    for row in rows:
+        if valid(row):
+            yield _answers(questions, dict(zip(options, row, strict=True)))
+
+
+def name(combination: Combination) -> str:
+    """A short id made of the answers, such as `3.11-auth-database`."""
+    parts: list[str] = []
+    for answer in combination.values():
+        parts += answer if isinstance(answer, list) else [str(answer).lower()]
+    return "-".join(parts)
+
+
+def shard_of(combinations: list[Combination], shard: str | None) -> list[Combination]:
+    """The part `I/N`, I from 1: every N-th combination, so that parts differ little in size.
+
+    Raises:
+        BadInput: `shard` is not of that form.
+    """
+    if shard is None:
+        return combinations
+    position, _, parts = shard.partition("/")
+    if not (position.isdecimal() and parts.isdecimal() and 1 <= int(position) <= int(parts)):
+        raise BadInput(f"{shard!r} is no part.", "write the first of four parts as --shard 1/4.")
+    return combinations[int(position) - 1 :: int(parts)]
+
+
+def _module(name: str) -> str:
+    return f"modules.{name}"
+
+
+def _options(questions: Questions) -> dict[str, list[object]]:
+    """The questions with finite choices, each module by itself."""
+    options: dict[str, list[object]] = {}
+    for question in questions.asked.values():
+        if question.name == "modules":
+            options |= {_module(each): [False, True] for each in questions.modules}
+        elif not question.computed and question.type == "bool":
+            options[question.name] = [False, True]
+        elif not question.computed and question.choices:
+            options[question.name] = list(question.choices)
+    return options
+
+
+def _covering(
+    values: list[list[object]], strength: int, valid: Callable[[list[object]], bool]
+) -> Iterator[list[object]]:
+    if len(values) <= strength:
+        return (list(row) for row in itertools.product(*values))
+    if strength == 1:
+        # Each value once: as many rows as the longest list, the shorter ones starting over.
+        longest = max(map(len, values))
+        return ([each[row % len(each)] for each in values] for row in range(longest))
+    return (list(row) for row in AllPairs(values, filter_func=valid, n=strength))
+
+
+def _answers(questions: Questions, row: Mapping[str, object]) -> Combination:
+    answers: Combination = {
+        key: cast("str | bool", value)
+        for key, value in row.items()
+        if not key.startswith("modules.")
+    }
+    if questions.modules:
+        answers["modules"] = [each for each in questions.modules if row[_module(each)]]
+    return answers
+
+
+def _as_text(rows: list[dict[str, object]]) -> str:
+    lines = [f"{row['id']:<32} {json.dumps(row['answers'], ensure_ascii=False)}" for row in rows]
+    return "\n".join(lines)
+
+
+def _as_json(rows: list[dict[str, object]]) -> str:
+    return json.dumps(rows, ensure_ascii=False)
+
+
+def _as_github(rows: list[dict[str, object]]) -> str:
+    """A matrix for a GitHub workflow's `fromJSON`."""
+    include = [{"id": row["id"], "answers": json.dumps(row["answers"])} for row in rows]
+    return json.dumps({"include": include})
+
+
+def _as_gitlab(rows: list[dict[str, object]]) -> str:
+    """A `parallel: matrix` for a GitLab child pipeline; JSON is YAML."""
+    matrix = [{"ID": row["id"], "ANSWERS": json.dumps(row["answers"])} for row in rows]
+    return json.dumps({"parallel": {"matrix": matrix}}, indent=2)
+
+
+_FORMATS = {"text": _as_text, "json": _as_json, "github": _as_github, "gitlab": _as_gitlab}
