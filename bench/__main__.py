@@ -1,0 +1,29 @@
+"""`uv run python bench [help|create|health]...` prints ratios; exit 1 if one misses its bound."""
+
+import sys
+
+from command import create, help_of_the_command
+from service import health
+
+BENCHMARKS = {
+    "help": lambda: [help_of_the_command()],
+    "create": lambda: [create()],
+    "health": health,
+}
+
+
+def main() -> int:
+    """Run the named benchmarks, or all."""
+    chosen = sys.argv[1:] or list(BENCHMARKS)
+    if unknown := set(chosen) - BENCHMARKS.keys():
+        sys.exit(f"unknown: {', '.join(unknown)}; possible: {', '.join(BENCHMARKS)}")
+    kept = True
+    for name in chosen:
+        for ratio in BENCHMARKS[name]():
+            print(ratio, flush=True)
+            kept &= ratio.kept
+    return 0 if kept else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

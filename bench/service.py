@@ -1,0 +1,132 @@
+"""How fast and how large a generated service is, beside a bare FastAPI application."""
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from measure import Ratio, in_turns
+
+ROOT = Path(__file__).parents[1]
+BIN = Path(sys.executable).parent
+
+BARE = """
+from typing import Literal
+
+from fastapi import APIRouter, FastAPI
+from pydantic import BaseModel
+
+
+class Health(BaseModel):
+    status: Literal["ok"] = "ok"
+
+
+router = APIRouter(prefix="/health")
+
+
+@router.get("/live")
+async def live() -> Health:
+    return Health()
+
+
+app = FastAPI()
+app.include_router(router)
+"""
+
+
+def health() -> list[Ratio]:
+    """Requests per second of `/health/live`, its log lines written, and memory afterwards."""
+    wrk = shutil.which("wrk")
+    if wrk is None:
+        sys.exit("wrk is not installed: apt-get install wrk")
+    with tempfile.TemporaryDirectory() as folder:
+        project = Path(folder, "orders-api")
+        subprocess.run(
+            [
+                BIN / "new-service",
+                "create",
+                "orders-api",
+                "--yes",
+                "--no-git",
+                "--output-dir",
+                folder,
+            ],
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
+        subprocess.run([BIN / "uv", "sync", "--quiet"], cwd=project, check=True)
+        (project / "bare.py").write_text(BARE)
+        with (
+            _served(project, "orders_api.main:app") as ours,
+            _served(project, "bare:app") as theirs,
+        ):
+            speed = in_turns(lambda: _load(wrk, ours), lambda: _load(wrk, theirs), rounds=11)
+            memory = _resident(ours), _resident(theirs)
+    return [
+        Ratio("requests of /health/live", *speed, "req/s", 0.80, at_least=True),
+        Ratio("memory after that load", *memory, "MiB", 1.4),
+    ]
+
+
+Server = tuple[int, int]
+
+
+@contextmanager
+def _served(project: Path, application: str) -> Iterator[Server]:
+    """Serve an application on the first core; yields its process and its port."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(128)
+        port = listener.getsockname()[1]
+        process = subprocess.Popen(
+            [
+                *(
+                    "taskset",
+                    "--cpu-list",
+                    "0",
+                    project / ".venv" / "bin" / "python",
+                    "-m",
+                    "uvicorn",
+                ),
+                *(application, "--fd", str(listener.fileno()), "--no-access-log"),
+                *("--loop", "uvloop", "--http", "httptools"),
+            ],
+            cwd=project,
+            env={name: value for name, value in os.environ.items() if not name.startswith("APP_")},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            pass_fds=[listener.fileno()],
+        )
+    try:
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/health/live", timeout=60).close()
+        yield process.pid, port
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _load(wrk: str, server: Server) -> float:
+    """Requests per second with 16 connections from the other core, for two seconds."""
+    address = f"http://127.0.0.1:{server[1]}/health/live"
+    load = ["taskset", "--cpu-list", "1", wrk, "--threads", "1", "--connections", "16"]
+    said = subprocess.run(
+        [*load, "--duration", "2s", address], check=True, capture_output=True, text=True
+    )
+    found = re.search(r"Requests/sec:\s+([\d.]+)", said.stdout)
+    assert found, said.stdout
+    assert "Non-2xx" not in said.stdout, said.stdout
+    return float(found[1])
+
+
+def _resident(server: Server) -> float:
+    """The resident memory of a process, in MiB."""
+    found = re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{server[0]}/status").read_text())
+    assert found
+    return int(found[1]) / 1024
