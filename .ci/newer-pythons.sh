@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# newer-pythons.sh PREFIX VERSION...: CPython versions that this Debian lacks, unpacked from a later
+# suite under PREFIX/VERSION with their own C library, and linked in PREFIX/bin. Nothing on the
+# system changes. Needs apt-get, dpkg-deb and patchelf; the mirror is the one of apt's own settings.
+set -euo pipefail
+
+prefix=$(realpath -m "$1")
+shift
+apt=$prefix/apt
+rm -rf "$apt"
+mkdir -p "$apt"/{lists,archives}/partial "$prefix/bin"
+: > "$apt/status"
+
+mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Component: main' \
+    'Label: Debian' | head -n 1)
+if [[ -z $mirror ]]; then
+    echo "apt has no mirror of Debian in its settings" >&2
+    exit 1
+fi
+printf 'deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] %s %s main\n' \
+    "$mirror" "${DEBIAN_SUITE:-forky}" > "$apt/sources.list"
+apt=(
+    apt-get -qq
+    -o Dir::Etc::sourcelist="$apt/sources.list" -o Dir::Etc::sourceparts=/dev/null
+    -o Dir::State::lists="$apt/lists" -o Dir::State::status="$apt/status"
+    -o Dir::Cache="$apt" -o Dir::Cache::archives="$apt/archives"
+    -o APT::Sandbox::User=root
+)
+"${apt[@]}" update
+
+for version; do
+    root=$prefix/$version
+    rm -rf "$root"
+    mkdir "$root"
+    "${apt[@]}" install --yes --download-only --no-install-recommends \
+        "python$version-venv" "python$version-dev" > /dev/null
+    for package in "$prefix"/apt/archives/*.deb; do dpkg-deb --extract "$package" "$root"; done
+    rm "$prefix"/apt/archives/*.deb
+    libc=$(find "$root" -name libc.so.6 -print -quit)
+    loader=$(find "$root" -name 'ld-linux*.so.*' -print -quit)
+    # --force-rpath: a plain run path does not reach the libraries of extension modules.
+    patchelf --set-interpreter "$loader" --force-rpath --set-rpath "${libc%/*}" \
+        "$root/usr/bin/python$version"
+    "$root/usr/bin/python$version" -c 'import ssl, sqlite3, venv'
+    ln -sf "$root/usr/bin/python$version" "$prefix/bin/python$version"
+done
+rm -rf "$prefix/apt"
