@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # newer-pythons.sh PREFIX VERSION...: CPython versions that this Debian lacks, unpacked from a later
-# suite under PREFIX/VERSION with their own C library, and linked in PREFIX/bin. Nothing on the
+# suite under PREFIX/VERSION with their own C library. Nothing on the
 # system changes. Needs apt-get, dpkg-deb and patchelf; the mirror is the one of apt's own settings.
 set -euo pipefail
 
@@ -8,13 +8,15 @@ prefix=$(realpath -m "$1")
 shift
 apt=$prefix/apt
 rm -rf "$apt"
-mkdir -p "$apt"/{lists,archives}/partial "$prefix/bin"
+mkdir -p "$apt"/{lists,archives}/partial
 : > "$apt/status"
 
-mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Component: main' \
-    'Label: Debian' | head -n 1)
+mirror=$(awk '
+    /^URIs:/ { print $2; exit }
+    /^deb / { for (i = 2; i <= NF; i++) if ($i ~ /:\//) { print $i; exit } }
+' $(ls /etc/apt/sources.list.d/debian.sources /etc/apt/sources.list 2> /dev/null))
 if [[ -z $mirror ]]; then
-    echo "apt has no mirror of Debian in its settings" >&2
+    echo "apt's settings name no mirror of Debian" >&2
     exit 1
 fi
 printf 'deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] %s %s main\n' \
@@ -42,6 +44,5 @@ for version; do
     patchelf --set-interpreter "$loader" --force-rpath --set-rpath "${libc%/*}" \
         "$root/usr/bin/python$version"
     "$root/usr/bin/python$version" -c 'import ssl, sqlite3, venv'
-    ln -sf "$root/usr/bin/python$version" "$prefix/bin/python$version"
 done
 rm -rf "$prefix/apt"
