@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # newer-pythons.sh PREFIX VERSION...: CPython versions that this Debian lacks, unpacked from a later
-# suite under PREFIX/VERSION with their own C library. Nothing on the
+# suite under PREFIX/VERSION with their own C library, and linked in PREFIX/bin. Nothing on the
 # system changes. Needs apt-get, dpkg-deb and patchelf; the mirror is the one of apt's own settings.
 set -euo pipefail
 
@@ -8,7 +8,7 @@ prefix=$(realpath -m "$1")
 shift
 apt=$prefix/apt
 rm -rf "$apt"
-mkdir -p "$apt"/{lists,archives}/partial
+mkdir -p "$apt"/{lists,archives}/partial "$prefix/bin"
 : > "$apt/status"
 
 mirror=$(awk '
@@ -44,5 +44,6 @@ for version; do
     patchelf --set-interpreter "$loader" --force-rpath --set-rpath "${libc%/*}" \
         "$root/usr/bin/python$version"
     "$root/usr/bin/python$version" -c 'import ssl, sqlite3, venv'
+    ln -sf "$root/usr/bin/python$version" "$prefix/bin/python$version"
 done
 rm -rf "$prefix/apt"

@@ -17,10 +17,6 @@ FLAGS = [
     "--disable-sync",
 ]
 BRAND = "rgb(11, 122, 117)"
-OPERATION = {
-    "docs": "#operations-tag-health .opblock",
-    "redoc": "#operation\\/live_health_live_get, h2",
-}
 
 
 @pytest.fixture(scope="module")

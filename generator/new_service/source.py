@@ -56,11 +56,11 @@ def opened(url: str | None = None, version: str | None = None) -> Iterator[Templ
         BadInput: `version` is neither a version nor a range.
         ProgramMissing: git is not installed.
     """
-    address = _absolute(url or canonical_url())
+    address = _address(url or canonical_url())
     location = _embedded() if address == canonical_url() else Path(address)
     with tempfile.TemporaryDirectory(prefix="new-service-") as folder:
         clone = Path(folder, "template.git")
-        _clone(str(location) if location.exists() else address, clone, address)
+        _clone(str(location) if location.exists() else _for_git(address), clone, address)
         # Of a checkout, its own state is meant, released or not.
         commit = (
             "HEAD" if version is None and location.is_dir() else _choose(clone, version, address)
@@ -81,10 +81,14 @@ def releases(clone: Path) -> list[Version]:
     return sorted((Version(tag) for tag in tags if RELEASE.fullmatch(tag)), reverse=True)
 
 
-def _absolute(url: str) -> str:
-    """A local path as it is valid from any folder; any other address unchanged."""
+def _address(url: str) -> str:
+    """`url` as Copier takes it: a local path in full, `git+` before what does not end in .git."""
     path = Path(url).expanduser()
-    return str(path.resolve()) if path.exists() else url
+    if path.exists():
+        return str(path.resolve())
+    if "://" in url and not url.startswith("git+") and not url.endswith(".git"):
+        return f"git+{url}"
+    return url
 
 
 def _embedded() -> Path:
@@ -114,11 +118,17 @@ def _clone(location: str, clone: Path, address: str) -> None:
             "check the address and the network.",
         ) from late
     except subprocess.CalledProcessError as failed:
-        said = without_credentials(str(failed.stderr).strip().splitlines()[-1])
+        said = re.search(r"fatal: (.*)", str(failed.stderr))
+        reason = without_credentials(said[1] if said else str(failed.stderr))
         raise TemplateUnavailable(
-            f"the template {shown} cannot be had: {said.removeprefix('fatal: ')}",
+            f"the template {shown} cannot be had: {reason}",
             "--template takes the address of a git repository; check it and your access to it.",
         ) from failed
+
+
+def _for_git(address: str) -> str:
+    """The address without Copier's `git+`, which git does not know."""
+    return address.removeprefix("git+")
 
 
 def without_credentials(text: str) -> str:
@@ -197,5 +207,5 @@ def _redirect(address: str, clone: Path) -> dict[str, str]:
     return {
         "GIT_CONFIG_COUNT": str(count + 1),
         f"GIT_CONFIG_KEY_{count}": f"url.{clone}.insteadOf",
-        f"GIT_CONFIG_VALUE_{count}": address,
+        f"GIT_CONFIG_VALUE_{count}": _for_git(address),
     }

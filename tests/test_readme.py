@@ -1,0 +1,68 @@
+"""Every command that the README shows is run."""
+
+import os
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from conftest import ROOT, Run, repository, run
+
+BLOCKS = re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
+COMMANDS = [line for block in BLOCKS for line in block.splitlines() if line]
+# Without the environment of these tests, whose Python has no pip.
+FOLDERS = os.environ["PATH"].split(os.pathsep)
+NEW_MACHINE = {
+    "PATH": os.pathsep.join(each for each in FOLDERS if each != str(Path(sys.executable).parent))
+}
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """This repository as a fresh clone, with what is not committed yet, in an empty folder."""
+    folder = tmp_path_factory.mktemp("readme") / "new-service"
+    run("git", "clone", "--quiet", ROOT, folder)
+    listed = run("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", cwd=ROOT)
+    for name in filter(None, listed.stdout.split("\0")):
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
+    if run("git", "status", "--porcelain", cwd=folder).stdout:
+        repository(folder)
+    return folder
+
+
+def test_first_command_creates_and_validates_a_service(clone: Path) -> None:
+    run("sh", "-c", COMMANDS[0], cwd=clone, env=NEW_MACHINE)
+
+    assert (clone.parent / "orders-api" / ".git").is_dir()
+
+
+def test_second_command_runs_the_tests(clone: Path) -> None:
+    """One test of them: all of them are running already."""
+    assert COMMANDS[1].endswith("uv run pytest")
+
+    done = run(
+        "sh",
+        "-c",
+        f"{COMMANDS[1]} tests/test_template.py -k needs_no_trust",
+        cwd=clone,
+        env=NEW_MACHINE,
+    )
+
+    assert "1 passed" in done.stdout
+
+
+def test_the_other_commands_do_what_they_say(new_service: Run, service: Path) -> None:
+    shown = [line for line in COMMANDS[2:] if line.startswith("new-service ")]
+    assert set(COMMANDS[2:]) - set(shown) == {
+        # Its address is an example, and the bare command asks: test_prompts.py answers it.
+        "uv tool install git+https://git.example.com/platform/new-service.git",
+        "new-service",
+    }
+    for line in shown:
+        arguments = re.findall(r"""(?:[^\s"]|"[^"]*")+""", line.removeprefix("new-service "))
+        folder = service if arguments[0] == "validate" else None
+        new_service(*(each.replace('"', "") for each in arguments), cwd=folder)

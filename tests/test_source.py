@@ -1,0 +1,208 @@
+"""Where the template comes from: embedded, given, configured; and which version of it."""
+
+import subprocess
+import sys
+from importlib.metadata import metadata
+from pathlib import Path
+
+import pytest
+import yaml
+
+from conftest import COMMAND, ROOT, UV, Required, Run, copy_template, repository, run
+
+
+def recorded(service: Path) -> dict[str, str]:
+    answers: dict[str, str] = yaml.safe_load((service / ".copier-answers.yml").read_text("utf-8"))
+    return answers
+
+
+def canonical() -> str:
+    (url,) = metadata("new-service").get_all("Project-URL") or []
+    return str(url).removeprefix("Template, ")
+
+
+@pytest.fixture(scope="module")
+def versions(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A template with releases 1.0.0, 1.2.0 and 2.0.0, and a commit after them."""
+    folder = copy_template(tmp_path_factory.mktemp("versions") / "t")
+    for tag in ("v1.0.0", "v1.2.0", "v2.0.0", None):
+        with (folder / "template" / "README.md.jinja").open("a") as readme:
+            readme.write(f"\nOf {tag}.\n")
+        repository(folder, tag=tag)
+    return folder
+
+
+def create(new_service: Run, tmp_path: Path, *options: str | Path, **env: str) -> dict[str, str]:
+    new_service("create", "orders-api", "--yes", "--no-lock", "--no-git", *options, env=env)
+    return recorded(tmp_path / "orders-api")
+
+
+def test_embedded_template_records_the_canonical_url(new_service: Run, tmp_path: Path) -> None:
+    answers = create(new_service, tmp_path, NEW_SERVICE_TEMPLATE="")
+
+    assert answers["_src_path"] == canonical()
+    assert canonical().endswith(".git")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "tag"),
+    [
+        ("v1.0.0", "v1.0.0"),
+        ("1.2.0", "v1.2.0"),
+        ("~=1.0", "v1.2.0"),
+        (">=1,<1.2", "v1.0.0"),
+        ("==2.*", "v2.0.0"),
+    ],
+)
+def test_template_version(
+    wanted: str, tag: str, new_service: Run, versions: Path, tmp_path: Path
+) -> None:
+    bundle = tmp_path / "template.bundle"
+    run("git", "bundle", "create", "--quiet", bundle, "HEAD", "--tags", cwd=versions)
+
+    answers = create(new_service, tmp_path, "--template", bundle, "--template-version", wanted)
+
+    assert answers["_commit"] == tag
+    assert f"Of {tag}." in (tmp_path / "orders-api" / "README.md").read_text("utf-8")
+
+
+def test_newest_release_is_the_default_of_an_address(
+    new_service: Run, versions: Path, tmp_path: Path
+) -> None:
+    answers = create(new_service, tmp_path, "--template", f"file://{versions}")
+
+    assert answers["_commit"] == "v2.0.0"
+    assert answers["_src_path"] == f"git+file://{versions}"
+    assert '"~=2.0"' in (tmp_path / "orders-api" / "pyproject.toml").read_text("utf-8")
+
+
+def test_between_releases_there_is_no_pin(new_service: Run, versions: Path, tmp_path: Path) -> None:
+    answers = create(new_service, tmp_path, "--template", versions)
+
+    assert answers["_commit"].startswith("v2.0.0-1-g")
+    assert "template-version" not in (tmp_path / "orders-api" / "pyproject.toml").read_text("utf-8")
+
+
+def test_environment_names_the_template(new_service: Run, versions: Path, tmp_path: Path) -> None:
+    url = f"file://{versions}"
+
+    assert create(new_service, tmp_path, NEW_SERVICE_TEMPLATE=url)["_src_path"] == f"git+{url}"
+
+
+def test_team_file_gives_template_version_and_defaults(
+    new_service: Run, versions: Path, tmp_path: Path
+) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text(
+        f'template = "file://{versions}"\ntemplate-version = "~=1.0"\n'
+        '[defaults]\npython_version = "3.13"\n'
+    )
+
+    answers = create(new_service, tmp_path, NEW_SERVICE_TEMPLATE="", NEW_SERVICE_CONFIG=str(config))
+
+    assert answers["_commit"] == "v1.2.0"
+    assert answers["python_version"] == "3.13"
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("templates = 'x'", "unknown key 'templates'"),
+        ("template = 1", "wrong type"),
+        ("template = ", "cannot be read"),
+        ("[defaults]\nnope = 1", "no question 'nope'"),
+        (None, "no file"),
+    ],
+)
+def test_team_file_that_is_wrong(
+    content: str | None, words: str, new_service: Run, tmp_path: Path
+) -> None:
+    config = tmp_path / "config.toml"
+    if content is not None:
+        config.write_text(content)
+    env = {"NEW_SERVICE_CONFIG": str(config)}
+
+    done = new_service("create", "orders-api", "--yes", env=env, check=False)
+
+    assert done.returncode == 2
+    assert words in done.stderr
+
+
+def test_git_settings_of_the_caller_stay(new_service: Run, versions: Path, tmp_path: Path) -> None:
+    mirror = {
+        "GIT_CONFIG_COUNT": "1",
+        "GIT_CONFIG_KEY_0": f"url.file://{versions}.insteadOf",
+        "GIT_CONFIG_VALUE_0": "https://git.example.org/mirrored.git",
+    }
+
+    answers = create(
+        new_service, tmp_path, "--template", "https://git.example.org/mirrored.git", **mirror
+    )  # fmt: skip
+
+    assert answers["_commit"] == "v2.0.0"
+
+
+def test_plain_copier_update_works_on_a_service_made_from_an_address(
+    new_service: Run, versions: Path, tmp_path: Path
+) -> None:
+    url = f"git+file://{versions}"
+    new_service(
+        "create",
+        "orders-api",
+        "--yes",
+        "--no-lock",
+        "--template",
+        url,
+        "--template-version",
+        "1.0.0",
+    )
+    copier = Path(sys.executable).with_name("copier")
+
+    run(copier, "update", "--defaults", "--vcs-ref", "v2.0.0", cwd=tmp_path / "orders-api")
+
+    assert recorded(tmp_path / "orders-api")["_commit"] == "v2.0.0"
+    assert "Of v2.0.0." in (tmp_path / "orders-api" / "README.md").read_text("utf-8")
+
+
+def test_wheel_from_the_sdist_carries_every_version(required: Required, tmp_path: Path) -> None:
+    checkout = tmp_path / "checkout"
+    run("git", "clone", "--quiet", ROOT, checkout)
+    for name in ("generator", "template", "copier.yml", "pyproject.toml", "hatch_build.py"):
+        run("cp", "-r", ROOT / name, checkout)
+    repository(checkout, tag="v7.1.0")
+    repository_file = checkout / "CHANGELOG.md"
+    repository_file.write_text("Later.\n")
+    repository(checkout, tag="v7.2.0")
+    built = run(UV, "build", "--quiet", "--out-dir", tmp_path / "dist", cwd=checkout, check=False)
+    required.of(
+        None if "Failed to fetch" in built.stderr else True, "no package index can be reached"
+    )
+    assert built.returncode == 0, built.stderr
+    (wheel,) = (tmp_path / "dist").glob("new_service-7.2.0-*.whl")
+    run(UV, "venv", "--quiet", tmp_path / "venv")
+    run(UV, "pip", "install", "--quiet", "--python", tmp_path / "venv", wheel)
+    command = tmp_path / "venv" / "bin" / "new-service"
+
+    for version, pin in (("7.1.0", "~=7.1"), ("7.2.0", "~=7.2")):
+        name = f"of-{version.replace('.', '-')}"
+        run(
+            command,
+            "create",
+            name,
+            "--yes",
+            "--no-lock",
+            "--template-version",
+            version,
+            cwd=tmp_path,
+        )
+        answers = recorded(tmp_path / name)
+        assert answers["_src_path"] == canonical()
+        assert answers["_commit"] == f"v{version}"
+        assert pin in (tmp_path / name / "pyproject.toml").read_text("utf-8")
+        run(command, "validate", "--only", "provenance", cwd=tmp_path / name)
+
+
+def test_version_is_that_of_the_package() -> None:
+    said = subprocess.run([COMMAND, "--version"], check=True, capture_output=True, text=True).stdout
+
+    assert said.strip() == metadata("new-service")["Version"]
