@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # newer-pythons.sh PREFIX VERSION...: CPython versions that this Debian lacks, unpacked from a later
-# suite under PREFIX/VERSION with their own C library, and linked in PREFIX/bin. Nothing on the
-# system changes. Needs apt-get, dpkg-deb and patchelf; the mirror is the one of apt's own settings.
+# suite with their own C library; PREFIX/VERSION/usr/bin is for PATH. Nothing on the system changes.
+# Needs apt-get, dpkg-deb and patchelf; the mirror is the one of apt's own settings.
 set -euo pipefail
 
 prefix=$(realpath -m "$1")
 shift
 apt=$prefix/apt
 rm -rf "$apt"
-mkdir -p "$apt"/{lists,archives}/partial "$prefix/bin"
+mkdir -p "$apt"/{lists,archives}/partial
 : > "$apt/status"
 
 mirror=$(awk '
@@ -44,6 +44,7 @@ for version; do
     patchelf --set-interpreter "$loader" --force-rpath --set-rpath "${libc%/*}" \
         "$root/usr/bin/python$version"
     "$root/usr/bin/python$version" -c 'import ssl, sqlite3, venv'
-    ln -sf "$root/usr/bin/python$version" "$prefix/bin/python$version"
+    # The other programs lack their libraries, and would be first on PATH.
+    find "$root/usr/bin" ! -type d ! -name 'python*' -delete
 done
 rm -rf "$prefix/apt"

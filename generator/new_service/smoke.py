@@ -2,10 +2,8 @@
 
 import itertools
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import cast
-
-from allpairspy import AllPairs
 
 from . import source, team
 from .errors import BadInput
@@ -13,7 +11,9 @@ from .questions import Questions
 
 Combination = dict[str, str | bool | list[str]]
 
-_STRENGTHS = {"1": 1, "2": 2, "3": 3}
+Row = dict[str, object]
+
+_STRENGTHS = {"1": 1, "2": 2, "3": 3, "all": None}
 
 
 def list_combinations(
@@ -49,26 +49,38 @@ def combine(questions: Questions, strength: str) -> Iterator[Combination]:
     Raises:
         BadInput: `strength` is none of 1, 2, 3, all.
     """
+    if strength not in _STRENGTHS:
+        raise BadInput(f"unknown strength {strength!r}.", f"possible: {', '.join(_STRENGTHS)}.")
     options = _options(questions)
-
-    def valid(row: list[object]) -> bool:
-        chosen = dict(zip(options, row, strict=False))
-        return all(
-            chosen.get(_module(need), True)
-            for module, needs in questions.needs.items()
-            if chosen.get(_module(module))
-            for need in needs
-        )
-
-    if strength == "all":
-        rows = _covering(list(options.values()), len(options), valid)
-    elif strength in _STRENGTHS:
-        rows = _covering(list(options.values()), _STRENGTHS[strength], valid)
-    else:
-        raise BadInput(f"unknown strength {strength!r}.", "possible: 1, 2, 3, all.")
+    rows = [dict(zip(options, row, strict=True)) for row in itertools.product(*options.values())]
+    rows = [row for row in rows if _is_valid(questions, row)]
+    if size := _STRENGTHS[strength]:
+        rows = list(_covering(rows, min(size, len(options))))
     for row in rows:
-        if valid(row):
-            yield _answers(questions, dict(zip(options, row, strict=True)))
+        yield _answers(questions, row)
+
+
+def _is_valid(questions: Questions, row: Row) -> bool:
+    return all(
+        row[_module(need)]
+        for module, needs in questions.needs.items()
+        if row[_module(module)]
+        for need in needs
+    )
+
+
+def _covering(rows: list[Row], size: int) -> Iterator[Row]:
+    """Rows that together hold each choice of `size` options that any row holds.
+
+    Greedy: the row that adds most comes next. Starting from the valid rows, nothing that is
+    possible can be missed; allpairspy, which builds rows up, loses pairs where modules need others.
+    """
+    held = [set(itertools.combinations(row.items(), size)) for row in rows]
+    missing = set().union(*held)
+    while missing:
+        best = max(range(len(rows)), key=lambda at: len(held[at] & missing))
+        missing -= held[best]
+        yield rows[best]
 
 
 def name(combination: Combination) -> str:
@@ -108,18 +120,6 @@ def _options(questions: Questions) -> dict[str, list[object]]:
         elif not question.computed and question.choices:
             options[question.name] = list(question.choices)
     return options
-
-
-def _covering(
-    values: list[list[object]], strength: int, valid: Callable[[list[object]], bool]
-) -> Iterator[list[object]]:
-    if len(values) <= strength:
-        return (list(row) for row in itertools.product(*values))
-    if strength == 1:
-        # Each value once: as many rows as the longest list, the shorter ones starting over.
-        longest = max(map(len, values))
-        return ([each[row % len(each)] for each in values] for row in range(longest))
-    return (list(row) for row in AllPairs(values, filter_func=valid, n=strength))
 
 
 def _answers(questions: Questions, row: Mapping[str, object]) -> Combination:

@@ -1,0 +1,259 @@
+"""The seam for modules, shown with two small ones that live here alone."""
+
+import itertools
+import json
+from pathlib import Path
+
+import pexpect
+import pytest
+
+from conftest import COMMAND, UV, Run, clean_environment, copy_template, repository, run
+
+CHOICES = """\
+  choices:
+    "greetings: says hello": greetings
+    "farewells: says goodbye, after a greeting": farewells
+"""
+EXCLUDE = """\
+_exclude:
+  - "{% if 'greetings' not in modules %}src/*/greetings{% endif %}"
+  - "{% if 'greetings' not in modules %}tests/greetings{% endif %}"
+  - "{% if 'farewells' not in modules %}src/*/farewells{% endif %}"
+"""
+MODULES = '''\
+"""The parts of this service, in the order in which they start."""
+
+from fastapi import APIRouter
+{% if 'greetings' in modules %}
+from .greetings.router import router as greetings
+{%- endif %}
+from .health.probes import Probe
+
+routers: list[APIRouter] = [
+{%- if 'greetings' in modules %}
+    greetings,
+{%- endif %}
+]
+probes: list[Probe] = []
+'''
+ROUTER = '''\
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import TypedDict
+
+from fastapi import APIRouter, FastAPI, Request
+
+
+class State(TypedDict):
+    greeting: str
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncGenerator[State]:
+    """What a module opens is handed out by `request.state`."""
+    yield {"greeting": "hello"}
+
+
+router = APIRouter(prefix="/greetings", tags=["greetings"], lifespan=lifespan)
+
+
+@router.get("")
+async def greet(request: Request) -> str:
+    return str(request.state.greeting)
+'''
+TEST = """\
+from fastapi.testclient import TestClient
+
+
+def test_a_greeting(client: TestClient) -> None:
+    assert client.get("/api/v1/greetings").json() == "hello"
+"""
+
+
+@pytest.fixture(scope="module")
+def with_modules(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Our template with two modules added the way CONTRIBUTING.md says."""
+    folder = copy_template(tmp_path_factory.mktemp("modules") / "t")
+    config = (folder / "copier.yml").read_text("utf-8")
+    head, _, tail = config.partition("modules:\n  type: str")
+    tail = tail.replace("  when: false\n", "", 1).replace("  choices: []\n", CHOICES, 1)
+    head = head.replace("_needs: {}", "_needs: {farewells: [greetings]}")
+    preset = "  both:\n    summary: all\n    modules: [greetings, farewells]\n"
+    head = head.replace("    modules: []\n", f"    modules: []\n{preset}")
+    (folder / "copier.yml").write_text(f"{EXCLUDE}{head}modules:\n  type: str{tail}", "utf-8")
+    package = folder / "template" / "src" / "{{package}}"
+    (package / "modules.py").unlink()
+    (package / "modules.py.jinja").write_text(MODULES)
+    for module in ("greetings", "farewells"):
+        (package / module).mkdir()
+        (package / module / "__init__.py").touch()
+    (package / "greetings" / "router.py").write_text(ROUTER)
+    (folder / "template" / "tests" / "greetings").mkdir()
+    (folder / "template" / "tests" / "greetings" / "test_greetings.py").write_text(TEST)
+    return str(repository(folder, tag="v1.0.0"))
+
+
+def test_a_chosen_module_is_wired_and_checked(
+    new_service: Run, with_modules: str, tmp_path: Path
+) -> None:
+    new_service("create", "shop", "--yes", "--with", "greetings", "--template", with_modules)
+
+    checked = run(UV, "run", "--frozen", "poe", "check", cwd=tmp_path / "shop")
+
+    assert "test_greetings.py" in checked.stdout
+    answers = (tmp_path / "shop" / ".copier-answers.yml").read_text("utf-8")
+    assert "modules:\n- greetings\n" in answers
+
+
+def test_an_absent_module_leaves_no_trace(
+    new_service: Run, with_modules: str, tmp_path: Path
+) -> None:
+    new_service("create", "shop", "--yes", "--no-lock", "--template", with_modules)
+
+    for path in (tmp_path / "shop").rglob("*"):
+        if ".git" in path.relative_to(tmp_path / "shop").parts:
+            continue
+        assert "greeting" not in path.name
+        assert path.is_dir() or b"greeting" not in path.read_bytes(), path
+
+
+def test_both_ways_out_of_a_missing_need_are_named(
+    new_service: Run, with_modules: str, tmp_path: Path
+) -> None:
+    done = new_service(
+        "create", "shop", "--yes", "--with", "farewells", "--template", with_modules, check=False
+    )
+
+    assert done.returncode == 2
+    assert "farewells needs greetings" in done.stderr
+    assert "--with greetings,farewells" in done.stderr
+    assert "leave farewells out" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_modules_are_listed_with_what_they_need(new_service: Run, with_modules: str) -> None:
+    done = new_service("modules", "--json", env={"NEW_SERVICE_TEMPLATE": with_modules})
+
+    assert json.loads(done.stdout) == [
+        {"name": "greetings", "summary": "says hello", "needs": []},
+        {"name": "farewells", "summary": "says goodbye, after a greeting", "needs": ["greetings"]},
+    ]
+
+
+@pytest.mark.parametrize("given", ["greetings,farewells", "farewells, greetings"])
+def test_modules_are_recorded_in_the_templates_order(
+    given: str, new_service: Run, with_modules: str
+) -> None:
+    done = new_service(
+        "create",
+        "shop",
+        "--yes",
+        "--no-lock",
+        "--json",
+        "--with",
+        given,
+        "--template",
+        with_modules,
+    )
+
+    assert json.loads(done.stdout)["modules"] == ["greetings", "farewells"]
+
+
+def test_a_preset_chooses_modules(new_service: Run, with_modules: str) -> None:
+    done = new_service(
+        "create",
+        "shop",
+        "--yes",
+        "--no-lock",
+        "--json",
+        "--preset",
+        "both",
+        "--template",
+        with_modules,
+    )
+
+    assert json.loads(done.stdout)["modules"] == ["greetings", "farewells"]
+
+
+def test_space_chooses_a_module_at_the_prompt(with_modules: str, tmp_path: Path) -> None:
+    environment = clean_environment() | {"NEW_SERVICE_TEMPLATE": with_modules, "TERM": "xterm"}
+    terminal = pexpect.spawn(
+        COMMAND, ["create", "shop", "--no-lock"], cwd=tmp_path, env=environment, encoding="utf-8",
+        timeout=60, dimensions=(40, 80),
+    )  # fmt: skip
+    terminal.expect("Start from")
+    terminal.expect("pick modules one by one")
+    terminal.send("\x1b[B\x1b[B\r")
+    terminal.expect("What does it do")
+    terminal.send("\r")
+    terminal.expect("Lowest Python version")
+    terminal.send("\r")
+    terminal.expect("Modules")
+    terminal.send(" \r")
+    terminal.expect("Create it")
+    terminal.send("y")
+    terminal.expect(pexpect.EOF)
+    terminal.close()
+
+    assert terminal.exitstatus == 0
+    assert (tmp_path / "shop" / "src" / "shop" / "greetings").is_dir()
+    assert not (tmp_path / "shop" / "src" / "shop" / "farewells").exists()
+
+
+Combination = dict[str, object]
+
+
+def combinations(new_service: Run, template: str, *options: str) -> list[Combination]:
+    listed = new_service(
+        "smoke", "--list", "--format", "json", *options, env={"NEW_SERVICE_TEMPLATE": template}
+    )
+    rows = json.loads(listed.stdout)
+    assert len({row["id"] for row in rows}) == len(rows)
+    return [row["answers"] for row in rows]
+
+
+def settings(answers: Combination) -> set[tuple[str, object]]:
+    modules = answers["modules"]
+    assert isinstance(modules, list)
+    on_or_off = {(name, name in modules) for name in ("greetings", "farewells")}
+    return on_or_off | {("python_version", answers["python_version"])}
+
+
+@pytest.mark.parametrize(("strength", "at_least"), [("1", 5), ("2", 10), ("3", 15), ("all", 15)])
+def test_combinations_cover_every_pair_and_are_valid(
+    strength: str, at_least: int, new_service: Run, with_modules: str
+) -> None:
+    listed = [
+        settings(each) for each in combinations(new_service, with_modules, "--strength", strength)
+    ]
+
+    assert len(listed) >= at_least
+    assert all(("greetings", True) in each or ("farewells", True) not in each for each in listed)
+    options = set().union(*listed)
+    assert len(options) == 9
+    if strength != "1":
+        pairs = {pair for each in listed for pair in itertools.permutations(each, 2)}
+        wanted = {
+            pair for pair in itertools.permutations(options, 2) if pair[0][0] != pair[1][0]
+        }  # fmt: skip
+        assert wanted - pairs == {
+            (("greetings", False), ("farewells", True)),
+            (("farewells", True), ("greetings", False)),
+        }
+
+
+def test_shards_make_the_whole(new_service: Run, with_modules: str) -> None:
+    whole = combinations(new_service, with_modules)
+    parts = [combinations(new_service, with_modules, "--shard", f"{each}/3") for each in (1, 2, 3)]
+
+    assert sorted(map(str, itertools.chain(*parts))) == sorted(map(str, whole))
+
+
+def test_formats_for_pipelines(new_service: Run, with_modules: str) -> None:
+    env = {"NEW_SERVICE_TEMPLATE": with_modules}
+    github = json.loads(new_service("smoke", "--list", "--format", "github", env=env).stdout)
+    gitlab = json.loads(new_service("smoke", "--list", "--format", "gitlab", env=env).stdout)
+
+    assert {"id", "answers"} == set(github["include"][0])
+    assert {"ID", "ANSWERS"} == set(gitlab["parallel"]["matrix"][0])
+    assert "modules" in json.loads(github["include"][0]["answers"])
