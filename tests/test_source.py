@@ -1,5 +1,7 @@
 """Where the template comes from: embedded, given, configured; and which version of it."""
 
+import os
+import shutil
 import subprocess
 import sys
 from importlib.metadata import metadata
@@ -9,6 +11,8 @@ import pytest
 import yaml
 
 from conftest import COMMAND, ROOT, UV, Required, Run, copy_template, repository, run
+
+pytestmark = pytest.mark.xdist_group("source")  # one environment, in the order of the file
 
 
 def recorded(service: Path) -> dict[str, str]:
@@ -164,42 +168,58 @@ def test_plain_copier_update_works_on_a_service_made_from_an_address(
     assert "Of v2.0.0." in (tmp_path / "orders-api" / "README.md").read_text("utf-8")
 
 
-def test_wheel_from_the_sdist_carries_every_version(required: Required, tmp_path: Path) -> None:
-    checkout = tmp_path / "checkout"
+@pytest.fixture(scope="module")
+def installed(required: Required, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An environment with the wheel, built from the sdist of a checkout with two releases."""
+    folder = tmp_path_factory.mktemp("installed")
+    checkout = folder / "checkout"
     run("git", "clone", "--quiet", ROOT, checkout)
     for name in ("generator", "template", "copier.yml", "pyproject.toml", "hatch_build.py"):
         run("cp", "-r", ROOT / name, checkout)
+    (checkout / "CHANGELOG.md").write_text("One.\n")
     repository(checkout, tag="v7.1.0")
-    repository_file = checkout / "CHANGELOG.md"
-    repository_file.write_text("Later.\n")
+    (checkout / "CHANGELOG.md").write_text("Two.\n")
     repository(checkout, tag="v7.2.0")
-    built = run(UV, "build", "--quiet", "--out-dir", tmp_path / "dist", cwd=checkout, check=False)
-    required.of(
-        None if "Failed to fetch" in built.stderr else True, "no package index can be reached"
-    )
+    built = run(UV, "build", "--quiet", "--out-dir", folder / "dist", cwd=checkout, check=False)
+    reachable = None if "Failed to fetch" in built.stderr else True
+    required.of(reachable, "no package index can be reached")
     assert built.returncode == 0, built.stderr
-    (wheel,) = (tmp_path / "dist").glob("new_service-7.2.0-*.whl")
-    run(UV, "venv", "--quiet", tmp_path / "venv")
-    run(UV, "pip", "install", "--quiet", "--python", tmp_path / "venv", wheel)
-    command = tmp_path / "venv" / "bin" / "new-service"
+    (wheel,) = (folder / "dist").glob("new_service-7.2.0-*.whl")
+    run(UV, "venv", "--quiet", folder / "venv")
+    run(UV, "pip", "install", "--quiet", "--python", folder / "venv", wheel)
+    return folder / "venv"
 
-    for version, pin in (("7.1.0", "~=7.1"), ("7.2.0", "~=7.2")):
-        name = f"of-{version.replace('.', '-')}"
-        run(
-            command,
-            "create",
-            name,
-            "--yes",
-            "--no-lock",
-            "--template-version",
-            version,
-            cwd=tmp_path,
-        )
-        answers = recorded(tmp_path / name)
-        assert answers["_src_path"] == canonical()
-        assert answers["_commit"] == f"v{version}"
-        assert pin in (tmp_path / name / "pyproject.toml").read_text("utf-8")
-        run(command, "validate", "--only", "provenance", cwd=tmp_path / name)
+
+@pytest.mark.parametrize("version", ["7.1.0", "7.2.0"])
+def test_wheel_from_the_sdist_carries_every_version(
+    version: str, installed: Path, tmp_path: Path
+) -> None:
+    command = installed / "bin" / "new-service"
+    options = ("--yes", "--no-lock", "--template-version", version)
+    run(command, "create", "orders-api", *options, cwd=tmp_path)
+
+    answers = recorded(tmp_path / "orders-api")
+    assert answers["_src_path"] == canonical()
+    assert answers["_commit"] == f"v{version}"
+    run(command, "validate", "--only", "provenance", cwd=tmp_path / "orders-api")
+
+
+def test_without_any_uv_the_program_is_named_before_anything_is_made(
+    installed: Path, tmp_path: Path
+) -> None:
+    """The last test of this environment, which it spoils."""
+    run(UV, "pip", "uninstall", "--quiet", "--python", installed, "uv")
+    folders = os.environ["PATH"].split(os.pathsep)
+    without = [folder for folder in folders if not shutil.which("uv", path=folder)]
+
+    done = run(
+        installed / "bin" / "new-service", "create", "orders-api", "--yes",
+        cwd=tmp_path, env={"PATH": os.pathsep.join(without)}, check=False,
+    )  # fmt: skip
+
+    assert done.returncode == 5
+    assert done.stderr.startswith("error: uv is not installed.\nhint: ")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_version_is_that_of_the_package() -> None:

@@ -18,11 +18,11 @@ def find_uv() -> str:
     on_path = shutil.which("uv")
     if on_path:
         return on_path
-    import uv  # only where PATH has none
-
     try:
+        import uv  # only where PATH has none
+
         return os.fsdecode(uv.find_uv_bin())
-    except FileNotFoundError as missing:
+    except (ImportError, FileNotFoundError) as missing:
         raise ProgramMissing(
             "uv is not installed.", "install it (pip install uv), or create with --no-lock."
         ) from missing

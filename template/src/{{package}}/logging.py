@@ -73,6 +73,7 @@ def configure(settings: Settings) -> None:
 
 
 def _add_request_id(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    event.pop("color_message", None)  # uvicorn's second wording, for terminals
     if (current := request_id.get(None)) is not None:
         event["request_id"] = current
     return event
