@@ -124,22 +124,11 @@ def smoke(
     format_: Annotated[
         str, typer.Option("--format", metavar="text|json|github|gitlab", help="How to print them.")
     ] = "text",
-    template: Annotated[str | None, typer.Option(metavar="URL", help="Another template.")] = None,
-    template_version: Annotated[
-        str | None, typer.Option(metavar="V", help="A version or a range.")
-    ] = None,
 ) -> None:
     """List the combinations of answers that together cover the template's options."""
     from . import smoke as smoking
 
-    smoking.list_combinations(
-        wanted=list_,
-        strength=strength,
-        shard=shard,
-        format_=format_,
-        template=template,
-        template_version=template_version,
-    )
+    smoking.list_combinations(wanted=list_, strength=strength, shard=shard, format_=format_)
 
 
 @app.command()

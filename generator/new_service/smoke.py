@@ -16,28 +16,19 @@ Row = dict[str, object]
 _STRENGTHS = {"1": 1, "2": 2, "3": 3, "all": None}
 
 
-def list_combinations(
-    *,
-    wanted: bool,
-    strength: str,
-    shard: str | None,
-    format_: str,
-    template: str | None,
-    template_version: str | None,
-) -> None:
+def list_combinations(*, wanted: bool, strength: str, shard: str | None, format_: str) -> None:
     """Print the combinations in `format_`, one a line as text.
 
     Raises:
         BadInput: an option has a value that it does not take.
     """
     if not wanted:
-        raise BadInput("smoke lists combinations for now.", "new-service smoke --list")
+        raise BadInput("smoke does one thing, it lists.", "new-service smoke --list")
     if format_ not in _FORMATS:
         raise BadInput(f"unknown format {format_!r}.", f"possible: {', '.join(_FORMATS)}.")
     ours = team.read()
-    version = template_version or ours.template_version
-    with source.opened(team.template_url(template, ours), version) as opened:
-        combinations = shard_of(list(combine(opened.questions, strength)), shard)
+    with source.opened(team.template_url(None, ours), ours.template_version) as template:
+        combinations = shard_of(list(combine(template.questions, strength)), shard)
     print(_FORMATS[format_]([{"id": name(each), "answers": each} for each in combinations]))
 
 
