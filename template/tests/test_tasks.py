@@ -2,7 +2,6 @@ import stat
 from pathlib import Path
 
 import pytest
-
 from tasks import write_env
 
 EXAMPLE = """\
