@@ -55,7 +55,11 @@ def test_second_command_runs_the_tests(clone: Path) -> None:
     assert "1 passed" in done.stdout
 
 
-def test_the_other_commands_do_what_they_say(new_service: Run, service: Path) -> None:
+def test_the_other_commands_do_what_they_say(
+    new_service: Run, edited: Path, tmp_path: Path
+) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
     shown = [line for line in COMMANDS[2:] if line.startswith("new-service ")]
     assert set(COMMANDS[2:]) - set(shown) == {
         # Its address is an example, and the bare command asks: test_prompts.py answers it.
@@ -64,5 +68,5 @@ def test_the_other_commands_do_what_they_say(new_service: Run, service: Path) ->
     }
     for line in shown:
         arguments = re.findall(r"""(?:[^\s"]|"[^"]*")+""", line.removeprefix("new-service "))
-        folder = service if arguments[0] == "validate" else None
+        folder = edited if arguments[0] == "validate" else empty
         new_service(*(each.replace('"', "") for each in arguments), cwd=folder)
