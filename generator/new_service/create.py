@@ -1,6 +1,7 @@
 """Create a service: render, secrets, lock, git, and one rename at the end."""
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -149,7 +150,7 @@ class _Creation:
         shown = os.path.relpath(destination)
         say = self.report.say
         say()
-        say(f"  {'cd ' + (shown if ' ' not in shown else repr(shown)):<22} ")
+        say(f"  cd {shlex.quote(shown)}")
         say(f"  {'uv run poe dev':<22} serve on http://127.0.0.1:8000/docs")
         say(f"  {'new-service validate':<22} run every check")
 
