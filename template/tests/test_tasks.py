@@ -2,6 +2,7 @@ import stat
 from pathlib import Path
 
 import pytest
+
 from tasks import write_env
 
 EXAMPLE = """\
