@@ -9,6 +9,7 @@ import socket
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -93,6 +94,37 @@ def test_answers_come_from_a_file_and_flags_override_it(new_service: Run, tmp_pa
     assert "python_version: '3.12'\n" in answers
 
 
+def test_flags_override_the_file_and_the_file_overrides_the_team(
+    new_service: Run, tmp_path: Path
+) -> None:
+    team = tmp_path / "team.toml"
+    team.write_text('[defaults]\npython_version = "3.12"\ndescription = "of the team"\n')
+    (tmp_path / "answers.yml").write_text("python_version: '3.13'\n")
+    command = ("create", "--yes", "--no-lock", "--no-git", "--output-dir", tmp_path)
+    file, flag = ("--answers-file", "answers.yml"), ("--data", "python_version=3.14")
+    recorded = []
+    for name, options in (("one", ()), ("two", file), ("three", (*file, *flag))):
+        new_service(*command, name, *options, env={"NEW_SERVICE_CONFIG": str(team)})
+        answers = (tmp_path / name / ".copier-answers.yml").read_text("utf-8")
+        assert "description: of the team\n" in answers
+        recorded.append(next(line for line in answers.splitlines() if "python_version" in line))
+
+    assert recorded == [f"python_version: '3.{minor}'" for minor in (12, 13, 14)]
+
+
+def test_the_answers_file_of_a_service_makes_it_again(new_service: Run, tmp_path: Path) -> None:
+    command = ("create", "--yes", "--no-lock", "--no-git")
+    new_service(*command, "orders-api", "--data", "description=Takes: orders")
+    (tmp_path / "again").mkdir()
+    answers = tmp_path / "orders-api" / ".copier-answers.yml"
+
+    new_service(*command, "--answers-file", answers, "--output-dir", "again")
+
+    again = tmp_path / "again" / "orders-api"
+    assert listing(again) == listing(tmp_path / "orders-api")
+    assert (again / ".copier-answers.yml").read_bytes() == answers.read_bytes()
+
+
 def test_preset_minimal(new_service: Run, tmp_path: Path) -> None:
     new_service("create", "orders-api", "--preset", "minimal", "--yes", "--no-lock")
 
@@ -153,6 +185,43 @@ def test_hooks_and_signing_of_the_user_are_left_alone(new_service: Run, tmp_path
     )
 
     assert run("git", "log", "--format=%an", cwd=tmp_path / "orders-api").stdout == "A\n"
+
+
+def test_commit_is_whole_whatever_the_user_ignores(new_service: Run, tmp_path: Path) -> None:
+    """A template of the user's with a hook, and patterns that would leave shipped files out."""
+    hooks = tmp_path / "user" / "hooks"
+    hooks.mkdir(parents=True)
+    (hooks / "pre-commit").write_text("#!/bin/sh\nexit 1\n")
+    (hooks / "pre-commit").chmod(0o755)
+    (tmp_path / "ignored").write_text(".env*\n*.toml\n")
+    config = tmp_path / "gitconfig"
+    config.write_text(
+        f"[init]\ntemplateDir = {tmp_path / 'user'}\n"
+        f"[core]\nexcludesFile = {tmp_path / 'ignored'}\n"
+        f"[commit]\ntemplate = {tmp_path / 'nowhere'}\n"
+    )
+
+    done = new_service(
+        "create", "orders-api", "--yes", "--no-lock", "--json",
+        env={"GIT_CONFIG_GLOBAL": str(config)},
+    )  # fmt: skip
+
+    committed = run("git", "ls-files", cwd=tmp_path / "orders-api").stdout.splitlines()
+    assert sorted(committed) == sorted(json.loads(done.stdout)["files"])
+
+
+@pytest.mark.parametrize("role", ["AUTHOR", "COMMITTER"])
+def test_half_a_git_identity_is_filled_up(role: str, new_service: Run, tmp_path: Path) -> None:
+    """As in a pipeline that sets one of the two."""
+    half = {
+        "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_SYSTEM": "/dev/null", "EMAIL": "",
+        "HOME": str(tmp_path), f"GIT_{role}_NAME": "A", f"GIT_{role}_EMAIL": "a@b.example",
+    }  # fmt: skip
+
+    new_service("create", "orders-api", "--yes", "--no-lock", env=half)
+
+    people = run("git", "log", "--format=%an%n%cn", cwd=tmp_path / "orders-api").stdout.split("\n")
+    assert people[0 if role == "AUTHOR" else 1] == "A"
 
 
 def test_called_from_a_git_hook(new_service: Run, tmp_path: Path) -> None:
@@ -283,6 +352,7 @@ def test_a_repository_that_is_no_template(new_service: Run, tmp_path: Path) -> N
     done = new_service("create", "b", "--yes", "--template", repository(folder), check=False)
 
     refused(done, 4, "no template")
+    assert [path.name for path in tmp_path.iterdir()] == ["plain"]
 
 
 def test_a_template_that_needs_trust(new_service: Run, tmp_path: Path) -> None:
@@ -293,13 +363,14 @@ def test_a_template_that_needs_trust(new_service: Run, tmp_path: Path) -> None:
     done = new_service("create", "b", "--yes", "--template", repository(folder), check=False)
 
     refused(done, 4, "code of its own")
-    assert not (tmp_path / "b").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["template"]
 
 
 def test_git_is_missing(new_service: Run, tmp_path: Path) -> None:
     done = new_service("create", "b", "--yes", env={"PATH": str(tmp_path)}, check=False)
 
     refused(done, 5, "git is not installed")
+    assert listing(tmp_path) == []
 
 
 def test_a_destination_that_cannot_be_written(
@@ -378,6 +449,62 @@ def test_interrupted_while_locking_nothing_is_left(
     assert not [
         name for name in listing(tmp_path / "tmp") if "new-service" in name or "copier" in name
     ]
+
+
+def interrupted(command: list[str | Path], ready: Path, pattern: str) -> tuple[int, str]:
+    """Ctrl-C, to the whole group as a terminal sends it, once `ready` holds `pattern`."""
+    process = subprocess.Popen(
+        command, cwd=ready, env=clean_environment(), start_new_session=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    while not list(ready.glob(pattern)):
+        assert process.poll() is None
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGINT)
+    _, said = process.communicate()
+    return process.returncode, said
+
+
+def test_interrupted_while_rendering_nothing_is_left(tmp_path: Path) -> None:
+    """The template's last file takes for ever to render."""
+    folder = copy_template(tmp_path / "template")
+    loops = "{% for a in range(99999) %}" * 3 + "{% endfor %}" * 3
+    (folder / "template" / "zz.txt.jinja").write_text(loops)
+    (tmp_path / "out").mkdir()
+
+    code, said = interrupted(
+        [COMMAND, "create", "b", "--yes", "--no-lock", "--template", repository(folder)],
+        tmp_path / "out",
+        ".new-service-*/service/pyproject.toml",
+    )
+
+    assert code == 130
+    assert "nothing is left behind" in said
+    assert "Traceback" not in said
+    assert listing(tmp_path / "out") == []
+
+
+def test_interrupted_while_the_template_does_not_answer(tmp_path: Path) -> None:
+    """The address is a socket that takes the connection and never answers."""
+    (tmp_path / "tmp").mkdir()
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/t.git"
+        process = subprocess.Popen(
+            [COMMAND, "create", "b", "--yes", "--template", url],
+            cwd=tmp_path, env=clean_environment() | {"TMPDIR": str(tmp_path / "tmp")},
+            start_new_session=True,
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        connection, _ = server.accept()
+        os.killpg(process.pid, signal.SIGINT)
+        _, said = process.communicate()
+        connection.close()
+
+    assert process.returncode == 130
+    assert "Traceback" not in said
+    assert listing(tmp_path) == ["tmp"]
 
 
 def test_two_at_once_get_in_nobodys_way(template: Path, tmp_path: Path) -> None:

@@ -1,7 +1,10 @@
 """The seam for modules, shown with two small ones that live here alone."""
 
+from __future__ import annotations
+
 import itertools
 import json
+import tomllib
 from pathlib import Path
 
 import pexpect
@@ -32,16 +35,36 @@ from .health.probes import Probe
 routers: list[APIRouter] = [
 {%- if 'greetings' in modules %}
     greetings,
-{%- endif %}
-]
+{% endif %}]
 probes: list[Probe] = []
 '''
+SETTINGS = """\
+from ..settings import EnvironmentSettings
+
+
+class GreetingsSettings(EnvironmentSettings, env_prefix="GREETINGS_"):
+    word: str = "hello"
+"""
+DEPENDENCIES = """\
+{%- if 'greetings' in modules %}
+    # greetings
+    "tenacity>=9",
+{%- endif %}
+"""
+VARIABLES = """\
+{%- if 'greetings' in modules %}
+# What a greeting says.
+GREETINGS_WORD=hello
+{%- endif %}
+"""
 ROUTER = '''\
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import TypedDict
 
 from fastapi import APIRouter, FastAPI, Request
+
+from .settings import GreetingsSettings
 
 
 class State(TypedDict):
@@ -51,7 +74,7 @@ class State(TypedDict):
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncGenerator[State]:
     """What a module opens is handed out by `request.state`."""
-    yield {"greeting": "hello"}
+    yield {"greeting": GreetingsSettings.load().word}
 
 
 router = APIRouter(prefix="/greetings", tags=["greetings"], lifespan=lifespan)
@@ -68,6 +91,13 @@ from fastapi.testclient import TestClient
 def test_a_greeting(client: TestClient) -> None:
     assert client.get("/api/v1/greetings").json() == "hello"
 """
+
+
+def insert(path: Path, line: str, block: str) -> None:
+    """Put `block` behind the line that holds `line`."""
+    content = path.read_text("utf-8")
+    assert content.count(line) == 1
+    path.write_text(content.replace(line, line + "\n" + block.rstrip("\n")), "utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +118,11 @@ def with_modules(tmp_path_factory: pytest.TempPathFactory) -> str:
         (package / module).mkdir()
         (package / module / "__init__.py").touch()
     (package / "greetings" / "router.py").write_text(ROUTER)
+    (package / "greetings" / "settings.py").write_text(SETTINGS)
+    insert(folder / "template" / "pyproject.toml.jinja", '"uvicorn[standard]>=0.54",', DEPENDENCIES)
+    example = folder / "template" / ".env.example"
+    example.rename(example.with_name(".env.example.jinja"))
+    insert(example.with_name(".env.example.jinja"), "APP_LOG_FORMAT=auto", VARIABLES)
     (folder / "template" / "tests" / "greetings").mkdir()
     (folder / "template" / "tests" / "greetings" / "test_greetings.py").write_text(TEST)
     return str(repository(folder, tag="v1.0.0"))
@@ -101,6 +136,10 @@ def test_a_chosen_module_is_wired_and_checked(
     checked = run(UV, "run", "--frozen", "poe", "check", cwd=tmp_path / "shop")
 
     assert "test_greetings.py" in checked.stdout
+    run(COMMAND, "validate", "--only", "lock", "--only", "boot", cwd=tmp_path / "shop")
+    project = tomllib.loads((tmp_path / "shop" / "pyproject.toml").read_text("utf-8"))
+    assert "tenacity>=9" in project["project"]["dependencies"]
+    assert "GREETINGS_WORD=hello\n" in (tmp_path / "shop" / ".env").read_text("utf-8")
     answers = (tmp_path / "shop" / ".copier-answers.yml").read_text("utf-8")
     assert "modules:\n- greetings\n" in answers
 
@@ -114,7 +153,9 @@ def test_an_absent_module_leaves_no_trace(
         if ".git" in path.relative_to(tmp_path / "shop").parts:
             continue
         assert "greeting" not in path.name
-        assert path.is_dir() or b"greeting" not in path.read_bytes(), path
+        if path.is_file():
+            content = path.read_bytes().lower()
+            assert not [word for word in (b"greeting", b"tenacity") if word in content], path
 
 
 def test_both_ways_out_of_a_missing_need_are_named(
@@ -129,6 +170,123 @@ def test_both_ways_out_of_a_missing_need_are_named(
     assert "--with greetings,farewells" in done.stderr
     assert "leave farewells out" in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_without_a_module_the_service_is_that_of_our_template(
+    new_service: Run, with_modules: str, tmp_path: Path
+) -> None:
+    """Byte for byte, but for the address: what is optional costs nothing where it is not."""
+    command = ("create", "shop", "--yes", "--no-lock", "--no-git", "--output-dir")
+    for name, options in (("ours", ()), ("theirs", ("--template", with_modules))):
+        (tmp_path / name).mkdir()
+        new_service(*command, name, *options)
+
+    assert contents(tmp_path / "theirs" / "shop") == contents(tmp_path / "ours" / "shop")
+
+
+def contents(service: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(service).as_posix(): path.read_bytes()
+        for path in service.rglob("*")
+        if path.is_file() and path.name != ".copier-answers.yml"
+    }
+
+
+@pytest.mark.parametrize("start", ["minimal", "both"])
+def test_arrows_choose_where_to_start_from(start: str, with_modules: str, tmp_path: Path) -> None:
+    terminal = prompted(with_modules, tmp_path)
+    terminal.expect("Start from")
+    terminal.expect("pick modules one by one")
+    terminal.send("\r" if start == "minimal" else "\x1b[B\r")
+    for prompt in ("What does it do", "Lowest Python version"):
+        terminal.expect(prompt)
+        terminal.send("\r")
+    assert terminal.expect(["Create it", "Modules"]) == 0
+    terminal.send("y")
+    terminal.expect(pexpect.EOF)
+    terminal.close()
+
+    assert terminal.exitstatus == 0
+    package = tmp_path / "shop" / "src" / "shop"
+    for module in ("greetings", "farewells"):
+        assert (package / module).is_dir() == (start == "both")
+
+
+@pytest.mark.parametrize("at", ["Start from", "Modules"])
+def test_interrupt_at_the_prompts_of_modules_leaves_nothing(
+    at: str, with_modules: str, tmp_path: Path
+) -> None:
+    terminal = prompted(with_modules, tmp_path)
+    terminal.expect("pick modules one by one")
+    if at == "Modules":
+        terminal.send("\x1b[B\x1b[B\r")
+        for prompt in ("What does it do", "Lowest Python version"):
+            terminal.expect(prompt)
+            terminal.send("\r")
+        terminal.expect("Modules")
+    terminal.send("\x03")
+    terminal.expect(pexpect.EOF)
+    terminal.close()
+
+    assert terminal.exitstatus == 130
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_needs_that_the_prompt_leaves_open_are_told(with_modules: str, tmp_path: Path) -> None:
+    """Down once, to farewells alone."""
+    terminal = prompted(with_modules, tmp_path)
+    terminal.expect("pick modules one by one")
+    terminal.send("\x1b[B\x1b[B\r")
+    for prompt in ("What does it do", "Lowest Python version"):
+        terminal.expect(prompt)
+        terminal.send("\r")
+    terminal.expect("Modules")
+    terminal.send("\x1b[B \r")
+    assert terminal.expect(["farewells needs greetings", "Create it"]) == 0
+    terminal.expect(pexpect.EOF)
+    terminal.close()
+
+    assert terminal.exitstatus == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def prompted(template: str, folder: Path) -> pexpect.spawn[str]:
+    """`create shop` in a terminal of 80 columns."""
+    environment = clean_environment() | {"NEW_SERVICE_TEMPLATE": template, "TERM": "xterm"}
+    return pexpect.spawn(
+        COMMAND, ["create", "shop", "--no-lock"], cwd=folder, env=environment, encoding="utf-8",
+        timeout=60, dimensions=(40, 80),
+    )  # fmt: skip
+
+
+def test_needs_of_the_teams_default_modules_are_checked(
+    new_service: Run, with_modules: str, tmp_path: Path
+) -> None:
+    (tmp_path / "team").mkdir()
+    config = tmp_path / "team" / "config.toml"
+    config.write_text('[defaults]\nmodules = ["farewells"]\n')
+    env = {"NEW_SERVICE_CONFIG": str(config), "NEW_SERVICE_TEMPLATE": with_modules}
+
+    done = new_service("create", "shop", "--yes", "--no-lock", env=env, check=False)
+
+    assert done.returncode == 2
+    assert "farewells needs greetings" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["team"]
+
+
+def test_no_modules_can_be_said_where_the_team_has_some_by_default(
+    new_service: Run, with_modules: str, tmp_path: Path
+) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text('[defaults]\nmodules = ["greetings"]\n')
+    env = {"NEW_SERVICE_CONFIG": str(config), "NEW_SERVICE_TEMPLATE": with_modules}
+    command = ("create", "shop", "--yes", "--no-lock", "--json", "--dry-run")
+    chosen = [
+        json.loads(new_service(*command, *options, env=env).stdout)["modules"]
+        for options in ((), ("--preset", "minimal"), ("--data", "modules="))
+    ]
+
+    assert chosen == [["greetings"], [], []]
 
 
 def test_modules_are_listed_with_what_they_need(new_service: Run, with_modules: str) -> None:
@@ -176,11 +334,7 @@ def test_a_preset_chooses_modules(new_service: Run, with_modules: str) -> None:
 
 
 def test_space_chooses_a_module_at_the_prompt(with_modules: str, tmp_path: Path) -> None:
-    environment = clean_environment() | {"NEW_SERVICE_TEMPLATE": with_modules, "TERM": "xterm"}
-    terminal = pexpect.spawn(
-        COMMAND, ["create", "shop", "--no-lock"], cwd=tmp_path, env=environment, encoding="utf-8",
-        timeout=60, dimensions=(40, 80),
-    )  # fmt: skip
+    terminal = prompted(with_modules, tmp_path)
     terminal.expect("Start from")
     terminal.expect("pick modules one by one")
     terminal.send("\x1b[B\x1b[B\r")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,11 +19,13 @@ Start = Callable[..., "pexpect.spawn[str]"]
 def start(template: Path, tmp_path: Path) -> Start:
     """The command in a terminal of 80 columns."""
 
-    def spawn(*arguments: str) -> pexpect.spawn[str]:
+    def spawn(*arguments: str, colours: bool = False) -> pexpect.spawn[str]:
         environment = clean_environment() | {
             "NEW_SERVICE_TEMPLATE": str(template),
             "TERM": "xterm",
         }
+        if colours:
+            del environment["NO_COLOR"]
         return pexpect.spawn(
             COMMAND, list(arguments), cwd=tmp_path, env=environment, encoding="utf-8", timeout=60,
             dimensions=(40, 80),
@@ -109,3 +112,71 @@ def test_no_leaves_nothing(start: Start, tmp_path: Path) -> None:
 
     assert finish(terminal) == 130
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("colours", [True, False])
+def test_colours_unless_the_user_wants_none(colours: bool, start: Start) -> None:
+    terminal = start("create", "orders-api", "--no-lock", colours=colours)
+    said = ""
+    for prompt, answer in (
+        ("What does it do", ENTER),
+        ("Lowest Python version", ENTER),
+        ("Create it", "y"),
+    ):
+        terminal.expect(prompt)
+        said += terminal.before or ""
+        terminal.send(answer)
+    terminal.expect(pexpect.EOF)
+    said += terminal.before or ""
+
+    coloured = re.findall(r"\x1b\[(?:[0-9;]*;)?(?:3[0-9]|4[0-9]|9[0-7])(?:;[0-9;]*)?m", said)
+    assert bool(coloured) == colours
+    assert "✓" in said
+
+
+def test_yes_asks_nothing_on_a_terminal(start: Start, tmp_path: Path) -> None:
+    terminal = start("create", "orders-api", "--no-lock", "--yes")
+    terminal.expect(pexpect.EOF)
+    terminal.close()
+
+    assert "? " not in (terminal.before or "")
+    assert terminal.exitstatus == 0
+    assert (tmp_path / "orders-api").is_dir()
+
+
+def test_no_color_gives_plain_lines(start: Start) -> None:
+    terminal = start("create", "orders-api", "--no-lock", "--yes")
+    terminal.expect(pexpect.EOF)
+
+    assert "✓ rendered" in (terminal.before or "")
+    assert "\x1b" not in (terminal.before or "")
+
+
+def test_preview_names_the_files_that_are_made(start: Start, tmp_path: Path) -> None:
+    terminal = start("create", "orders-api", "--no-lock", "--data", "description=x")
+    terminal.expect("Lowest Python version")
+    terminal.send(ENTER)
+    terminal.expect(r"orders-api/ +(\d+) files")
+    counted = int(terminal.match[1])  # type: ignore[index]
+    terminal.expect("Create it")
+    assert max(map(len, (terminal.before or "").splitlines())) <= 80
+    assert not (tmp_path / "orders-api").exists()
+    terminal.send("y")
+
+    assert finish(terminal) == 0
+    made = tmp_path / "orders-api"
+    files = [path for path in made.rglob("*") if path.is_file() and ".git" not in path.parts]
+    assert len([path for path in files if path.name != ".env"]) == counted
+
+
+def test_a_wish_that_cannot_be_met_is_told_before_anything_is_asked(
+    start: Start, tmp_path: Path
+) -> None:
+    (tmp_path / "orders-api").mkdir()
+    terminal = start("create", "orders-api", "--no-lock")
+    terminal.expect(pexpect.EOF)
+    terminal.close()
+
+    assert terminal.exitstatus == 2
+    assert "exists already" in (terminal.before or "")
+    assert "What does it do" not in (terminal.before or "")

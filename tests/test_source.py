@@ -1,6 +1,7 @@
 """Where the template comes from: embedded, given, configured; and which version of it."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from copier import run_copy
 
 from conftest import COMMAND, ROOT, UV, Required, Run, copy_template, repository, run
 
@@ -108,6 +110,36 @@ def test_team_file_gives_template_version_and_defaults(
     assert answers["python_version"] == "3.13"
 
 
+def test_team_file_in_the_config_folder_is_found(
+    new_service: Run, versions: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "new-service").mkdir()
+    (tmp_path / "new-service" / "config.toml").write_text(f'template = "file://{versions}"\n')
+
+    answers = create(
+        new_service, tmp_path, NEW_SERVICE_TEMPLATE="", XDG_CONFIG_HOME=str(tmp_path)
+    )  # fmt: skip
+
+    assert answers["_src_path"] == f"git+file://{versions}"
+
+
+def test_flag_overrides_environment_and_environment_the_team_file(
+    new_service: Run, versions: Path, template: Path, tmp_path: Path
+) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text('template = "/nowhere"\ntemplate-version = "~=1.0"\n')
+    env = {"NEW_SERVICE_CONFIG": str(config), "NEW_SERVICE_TEMPLATE": f"file://{versions}"}
+
+    by_environment = create(new_service, tmp_path, **env)
+    (tmp_path / "flag").mkdir()
+    options = ("--template", template, "--template-version", "1.0.0", "--output-dir", "flag")
+    new_service("create", "by-flag", "--yes", "--no-lock", "--no-git", *options, env=env)
+
+    assert by_environment["_src_path"] == f"git+file://{versions}"
+    assert by_environment["_commit"] == "v1.2.0"
+    assert recorded(tmp_path / "flag" / "by-flag")["_src_path"] == str(template)
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [
@@ -144,6 +176,53 @@ def test_git_settings_of_the_caller_stay(new_service: Run, versions: Path, tmp_p
     )  # fmt: skip
 
     assert answers["_commit"] == "v2.0.0"
+
+
+@pytest.mark.parametrize("count", ["", "0"])
+def test_no_git_settings_of_the_caller(
+    count: str, new_service: Run, versions: Path, tmp_path: Path
+) -> None:
+    url = f"file://{versions}"
+
+    answers = create(new_service, tmp_path, "--template", url, GIT_CONFIG_COUNT=count)
+
+    assert answers["_commit"] == "v2.0.0"
+
+
+@pytest.mark.parametrize("embedded", [True, False])
+def test_plain_copier_copy_gives_the_same_bytes(
+    embedded: bool, new_service: Run, versions: Path, tmp_path: Path
+) -> None:
+    """But for the address, which is the canonical one where the template is embedded."""
+    url, version = (
+        (f"git+file://{ROOT}", "HEAD") if embedded else (f"git+file://{versions}", "v1.2.0")
+    )
+    options = () if embedded else ("--template", url, "--template-version", version)
+    create(new_service, tmp_path, *options, NEW_SERVICE_TEMPLATE="")
+    data = {"service_name": "orders-api"}
+    run_copy(url, tmp_path / "plain", data, vcs_ref=version, defaults=True, quiet=True)
+
+    assert files(tmp_path / "orders-api") == files(tmp_path / "plain")
+
+
+def files(service: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(service).as_posix(): re.sub(
+            rb"(?m)^_src_path: .*$", b"", path.read_bytes()
+        )
+        for path in service.rglob("*")
+        if path.is_file() and path.name != ".env"
+    }
+
+
+def test_password_of_an_address_is_not_told(new_service: Run, tmp_path: Path) -> None:
+    url = "http://someone:s3cret@127.0.0.1:9/t.git"
+
+    done = new_service("create", "orders-api", "--yes", "--template", url, check=False)
+
+    assert done.returncode == 4
+    assert "s3cret" not in done.stderr + done.stdout
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_plain_copier_update_works_on_a_service_made_from_an_address(

@@ -66,16 +66,17 @@ def is_inside_work_tree(folder: Path) -> bool:
 def commit_all(folder: Path, message: str) -> None:
     """Commit everything in `folder` that git does not ignore.
 
-    Hooks and signing of the user's are for the user's own commits; without an identity a
-    fallback one is used, for this commit only.
+    Hooks, signing and global ignores of the user's are for the user's own commits; without an
+    identity a fallback one is used, for this commit only.
 
     Raises:
         subprocess.CalledProcessError: git refuses; `stderr` says why.
     """
     ours = ["-c", "core.hooksPath=/dev/null", "-c", "commit.gpgSign=false"]
     try:
+        git(folder, "var", "GIT_AUTHOR_IDENT")
         git(folder, "var", "GIT_COMMITTER_IDENT")
     except subprocess.CalledProcessError:
         ours += ["-c", "user.name=new-service", "-c", "user.email=new-service@localhost"]
-    git(folder, "add", "--all")
+    git(folder, "-c", "core.excludesFile=/dev/null", "add", "--all")
     git(folder, *ours, "commit", "--quiet", "--message", message)

@@ -24,7 +24,9 @@ def lock(folder: Path, template: Template, step: Step) -> bool:
     step.detail = f"{packages} packages as tested with {template.version}"
     if dated and dated.returncode != 0:
         step.mark = "!"
-        step.detail = f"{packages} packages, the newest: the index gives no upload times"
+        undated = "is missing an upload date" in dated.stdout
+        reason = "the index gives no upload times" if undated else f"those of {day} do not resolve"
+        step.detail = f"{packages} packages, the newest: {reason}"
     return True
 
 

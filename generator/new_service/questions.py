@@ -125,10 +125,10 @@ class Questions:
         answers = {}
         for name, value in given.items():
             question = self.asked.get(name)
-            # A choice of modules is told by its modules, even before there are any.
-            if name == "modules" and question is not None:
-                if chosen := question.answer(value):
-                    answers[name] = chosen
+            # A choice of modules is told by its modules, even before there are any; then the
+            # choice of none is no answer to a question.
+            if question is not None and question.name == "modules" and question.computed:
+                question.answer(value)
                 continue
             if question is None or question.computed:
                 hint = _suggest(name, self.open_names(), "this template asks nothing")

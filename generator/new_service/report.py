@@ -44,7 +44,8 @@ class Report:
     def __init__(self, *, as_json: bool = False) -> None:
         self.as_json = as_json
         self.stream = sys.stderr if as_json else sys.stdout
-        self.on_terminal = self.stream.isatty()
+        # A user who likes no colours (https://no-color.org) likes no moving lines either.
+        self.is_lively = self.stream.isatty() and not os.environ.get("NO_COLOR")
 
     @contextmanager
     def step(self, name: str) -> Iterator[Step]:
@@ -55,7 +56,7 @@ class Report:
 
     def waiting(self, text: str) -> AbstractContextManager[object]:
         """A spinner on a terminal, nothing elsewhere."""
-        if not self.on_terminal:
+        if not self.is_lively:
             return nullcontext()
         from rich.console import Console  # only a terminal needs it
 
@@ -68,8 +69,7 @@ class Report:
         self.say(f"  {self._coloured(step.mark)} {text}")
 
     def _coloured(self, mark: str) -> str:
-        """`mark` in its colour, on a terminal whose user likes colours (https://no-color.org)."""
-        if not self.on_terminal or os.environ.get("NO_COLOR"):
+        if not self.is_lively:
             return mark
         return f"\033[{_COLOURS[mark]}m{mark}\033[0m"
 

@@ -75,11 +75,13 @@ def _covering(rows: list[Row], size: int) -> Iterator[Row]:
 
 
 def name(combination: Combination) -> str:
-    """A short id made of the answers, such as `3.11-auth-database`."""
+    """A short id made of the answers, modules last, such as `3.11+auth+database`."""
     parts: list[str] = []
     for answer in combination.values():
-        parts += answer if isinstance(answer, list) else [str(answer).lower()]
-    return "-".join(parts)
+        if isinstance(answer, bool):
+            answer = "yes" if answer else "no"
+        parts += answer if isinstance(answer, list) else [answer]
+    return "+".join(parts)
 
 
 def shard_of(combinations: list[Combination], shard: str | None) -> list[Combination]:

@@ -203,7 +203,7 @@ def _redirect(address: str, clone: Path) -> dict[str, str]:
     """Have git read `clone` where `address` is asked for, beside the caller's own settings."""
     if not urlsplit(address).scheme and "@" not in address:
         return {}  # a local path is read where it is
-    count = int(os.environ.get("GIT_CONFIG_COUNT", "0"))
+    count = int(os.environ.get("GIT_CONFIG_COUNT") or "0")
     return {
         "GIT_CONFIG_COUNT": str(count + 1),
         f"GIT_CONFIG_KEY_{count}": f"url.{clone}.insteadOf",
