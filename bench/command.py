@@ -44,12 +44,12 @@ def help_of_the_command() -> Ratio:
     with tempfile.TemporaryDirectory() as folder:
         bare = Path(folder, "bare.py")
         bare.write_text(BARE)
-        ours, theirs = in_turns(
+        pairs = in_turns(
             lambda: seconds(BIN / "new-service", "--help"),
             lambda: seconds(sys.executable, bare, "--help"),
             rounds=15,
         )
-    return Ratio("new-service --help", ours, theirs, "ms", 1.4)
+    return Ratio.of("new-service --help", pairs, "ms", 1.4)
 
 
 def create() -> Ratio:
@@ -74,5 +74,5 @@ def create() -> Ratio:
                 *("--data", "service_name=orders-api", template, target),
             )
 
-        medians = in_turns(ours, theirs, rounds=9)
-    return Ratio("create to copier copy", *medians, "ms", 1.25)
+        pairs = in_turns(ours, theirs, rounds=9)
+    return Ratio.of("create to copier copy", pairs, "ms", 1.25)

@@ -1,8 +1,11 @@
-"""Measuring side by side: two things take turns in one run, and their medians make a ratio."""
+"""Measuring side by side: two things take turns in one run, and their pairs make a ratio."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from statistics import median
+from typing import Self
+
+Pair = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -12,13 +15,19 @@ class Ratio:
     name: str
     ours: float
     theirs: float
+    value: float
     unit: str
     bound: float
     at_least: bool = False
 
-    @property
-    def value(self) -> float:
-        return self.ours / self.theirs
+    @classmethod
+    def of(
+        cls, name: str, pairs: Iterable[Pair], unit: str, bound: float, *, at_least: bool = False
+    ) -> Self:
+        """The median of the ratios of `pairs`: what slows the machine for a while slows both."""
+        ours, theirs = zip(*pairs, strict=True)
+        value = median(one / other for one, other in zip(ours, theirs, strict=True))
+        return cls(name, median(ours), median(theirs), value, unit, bound, at_least)
 
     @property
     def kept(self) -> bool:
@@ -30,10 +39,7 @@ class Ratio:
         return f"  {mark} {self.name:<34} {figures} = {self.value:5.2f}  ({sign} {self.bound})"
 
 
-def in_turns(
-    ours: Callable[[], float], theirs: Callable[[], float], rounds: int
-) -> tuple[float, float]:
-    """The medians of two measurements that take turns, after one of each to warm up."""
+def in_turns(ours: Callable[[], float], theirs: Callable[[], float], rounds: int) -> list[Pair]:
+    """Two measurements that take turns, after one of each to warm up."""
     ours(), theirs()
-    pairs = [(ours(), theirs()) for _ in range(rounds)]
-    return median(pair[0] for pair in pairs), median(pair[1] for pair in pairs)
+    return [(ours(), theirs()) for _ in range(rounds)]

@@ -5,8 +5,7 @@ Pure ASGI, since it runs for each request: BaseHTTPMiddleware would halve the th
 
 import os
 import re
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from time import perf_counter
 
@@ -31,6 +30,7 @@ SECURITY_HEADERS = [
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
 ]
+SECURED = frozenset(name for name, _ in SECURITY_HEADERS)
 PLAIN_TEXT = (b"content-type", b"text/plain; charset=utf-8")
 CLIENT_CLOSED_REQUEST = 499  # nginx's word for a client that did not wait
 STDOUT = 1
@@ -92,24 +92,33 @@ class _Response:
         self._replaced = False
         self.status = 0
 
-    async def send(self, message: Message) -> None:
+    def send(self, message: Message) -> Awaitable[None]:
+        """What sends `message`; no coroutine of its own, which each message would pay for."""
         if message["type"] == "http.response.start":
             headers = message["headers"]
             if message["status"] == HTTP_413_CONTENT_TOO_LARGE and PLAIN_TEXT in headers:
-                await self.answer(HTTP_413_CONTENT_TOO_LARGE)
-                self._replaced = True
-                return
+                return self._replace(HTTP_413_CONTENT_TOO_LARGE)
             self.status = message["status"]
-            own = {header[0] for header in headers}
-            added = [header for header in SECURITY_HEADERS if header[0] not in own]
+            own = dict(headers)
+            added = SECURITY_HEADERS
+            if not SECURED.isdisjoint(own):
+                added = [header for header in SECURITY_HEADERS if header[0] not in own]
             message["headers"] = [*headers, *added, (b"x-request-id", self._identifier.encode())]
         elif self._replaced:
-            return
-        await self._send(message)
+            return _nothing()
+        return self._send(message)
+
+    async def _replace(self, status: int) -> None:
+        await self.answer(status)
+        self._replaced = True
 
     async def answer(self, status: int, **members: str) -> None:
         """Send a problem document in place of what the application would have sent."""
         await problem(status, members=members)(self._scope, self._receive, self.send)
+
+
+async def _nothing() -> None:
+    pass
 
 
 def _identifier(scope: Scope) -> str:
@@ -142,7 +151,7 @@ def _write_json(identifier: str, method: str, route: str, status: int, seconds: 
         {
             "event": "request",
             "level": "info",
-            "timestamp": datetime.now(UTC).isoformat(),
+            "timestamp": datetime.now(UTC),
             "request_id": identifier,
             "method": method,
             "route": route,
@@ -150,6 +159,7 @@ def _write_json(identifier: str, method: str, route: str, status: int, seconds: 
             "duration_ms": round(seconds * 1000, 3),
         }
     )
-    # A reader of the logs that went away is no reason to fail a request.
-    with suppress(OSError):
+    try:
         os.write(STDOUT, line + b"\n")
+    except OSError:
+        return  # a reader of the logs that went away is no reason to fail a request
