@@ -5,6 +5,15 @@ import re
 import secrets
 import sys
 from pathlib import Path
+from typing import NoReturn
+
+from dotenv import load_dotenv
+
+
+def with_env(*command: str) -> NoReturn:
+    """Become `command`, with the settings of `.env`; those that are set already win."""
+    load_dotenv(".env")
+    os.execvp(command[0], [*command, *sys.argv[1:]])  # noqa: S606  no shell is needed
 
 
 def write_env(folder: Path = Path()) -> None:

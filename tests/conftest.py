@@ -77,7 +77,7 @@ def run(
 
 def clean_environment() -> dict[str, str]:
     """The environment without the settings that would change what the tool does."""
-    ours = ("NEW_SERVICE_", "APP_", "COPIER_", "GIT_", "VIRTUAL_ENV")
+    ours = ("NEW_SERVICE_", "APP_", "DATABASE_", "TEST_", "COPIER_", "GIT_", "VIRTUAL_ENV")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     return kept | {"NO_COLOR": "1", "UV_PYTHON_DOWNLOADS": "never"}
 
@@ -174,3 +174,77 @@ def address(service: Path) -> Iterator[str]:
     finally:
         server.terminate()
         server.wait()
+
+
+class PostgreSQL:
+    """A server of the tests' own, on the loopback."""
+
+    def __init__(self, programs: Path, folder: Path) -> None:
+        self.folder = folder
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.programs = programs
+        self._made = 0
+        # initdb refuses root, whose tests run it as the user of Debian's package.
+        self.user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
+        if self.user:
+            shutil.chown(folder, "postgres")
+            for parent in (folder, *folder.parents):
+                if parent.owner() == "root" and parent != Path("/"):
+                    parent.chmod(parent.stat().st_mode | 0o011)
+        run(
+            *self.user, programs / "initdb", "-D", folder / "data", "-U", "postgres", "-A", "trust",
+            "--no-sync", "-E", "UTF8", "--locale=C",
+        )  # fmt: skip
+
+    def start(self) -> None:
+        """Returns as soon as it takes connections."""
+        options = (
+            f"-p {self.port} -c listen_addresses=127.0.0.1 -c fsync=off "
+            f"-c unix_socket_directories={self.folder} -c max_connections=200"
+        )
+        run(
+            *self.user, self.programs / "pg_ctl", "-D", self.folder / "data", "-w", "-o", options,
+            "-l", self.folder / "log", "start",
+        )  # fmt: skip
+
+    def stop(self) -> None:
+        """Cuts all connections."""
+        run(*self.user, self.programs / "pg_ctl", "-D", self.folder / "data", "-m", "fast", "stop")
+
+    def url(self, database: str) -> str:
+        return f"postgresql://postgres:hunter2@127.0.0.1:{self.port}/{database}"
+
+    def ask(self, url: str, statement: str) -> str:
+        """The answer to a statement of SQL."""
+        return run(self.programs / "psql", url, "-Atc", statement).stdout.strip()
+
+    def new_database(self) -> str:
+        """The URL of an empty database."""
+        self._made += 1
+        self.ask(self.url("postgres"), f"CREATE DATABASE made_{self._made}")
+        return self.url(f"made_{self._made}")
+
+    def databases(self) -> list[str]:
+        return self.ask(self.url("postgres"), "SELECT datname FROM pg_database").split()
+
+
+@pytest.fixture(scope="session")
+def postgresql_programs(required: Required) -> Path:
+    """The folder of PostgreSQL's programs, which Debian does not put on PATH."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    on_path = shutil.which("initdb")
+    first = Path(on_path) if on_path else next(iter(reversed(found)), None)
+    return required.of(first, "PostgreSQL is not installed: apt-get install postgresql").parent
+
+
+@pytest.fixture(scope="session")
+def postgresql(
+    postgresql_programs: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[PostgreSQL]:
+    """A running server."""
+    server = PostgreSQL(postgresql_programs, tmp_path_factory.mktemp("postgresql"))
+    server.start()
+    yield server
+    server.stop()

@@ -135,7 +135,7 @@ def test_secrets_are_random_where_the_example_asks_for_them(
     new_service: Run, tmp_path: Path
 ) -> None:
     folder = copy_template(tmp_path / "template")
-    with (folder / "template" / ".env.example").open("a") as example:
+    with (folder / "template" / ".env.example.jinja").open("a") as example:
         example.write("APP_SECRET=  # generate\n")
     repository(folder)
     secrets = set()

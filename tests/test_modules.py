@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import tomllib
 from pathlib import Path
 
@@ -18,26 +19,20 @@ CHOICES = """\
     "farewells: says goodbye, after a greeting": farewells
 """
 EXCLUDE = """\
-_exclude:
   - "{% if 'greetings' not in modules %}src/*/greetings{% endif %}"
   - "{% if 'greetings' not in modules %}tests/greetings{% endif %}"
   - "{% if 'farewells' not in modules %}src/*/farewells{% endif %}"
 """
-MODULES = '''\
-"""The parts of this service, in the order in which they start."""
-
-from fastapi import APIRouter
-{% if 'greetings' in modules %}
+IMPORT = """\
+{% if 'greetings' in modules -%}
 from .greetings.router import router as greetings
-{%- endif %}
-from .health.probes import Probe
-
-routers: list[APIRouter] = [
+{% endif -%}
+"""
+ENTRY = """\
 {%- if 'greetings' in modules %}
     greetings,
-{% endif %}]
-probes: list[Probe] = []
-'''
+{%- endif %}
+"""
 SETTINGS = """\
 from ..settings import EnvironmentSettings
 
@@ -105,24 +100,23 @@ def with_modules(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Our template with two modules added the way CONTRIBUTING.md says."""
     folder = copy_template(tmp_path_factory.mktemp("modules") / "t")
     config = (folder / "copier.yml").read_text("utf-8")
-    head, _, tail = config.partition("modules:\n  type: str")
-    tail = tail.replace("  when: false\n", "", 1).replace("  choices: []\n", CHOICES, 1)
-    head = head.replace("_needs: {}", "_needs: {farewells: [greetings]}")
-    preset = "  both:\n    summary: all\n    modules: [greetings, farewells]\n"
-    head = head.replace("    modules: []\n", f"    modules: []\n{preset}")
-    (folder / "copier.yml").write_text(f"{EXCLUDE}{head}modules:\n  type: str{tail}", "utf-8")
+    config = re.sub(r"  choices:\n(    \".*\n)+", CHOICES, config)
+    config = config.replace("    example: [database]\n", "    farewells: [greetings]\n")
+    config = config.replace("  api:\n", "  both:\n").replace(
+        "database, example", "greetings, farewells"
+    )
+    (folder / "copier.yml").write_text(config, "utf-8")
+    insert(folder / "copier.yml", "_exclude:", EXCLUDE)
     package = folder / "template" / "src" / "{{package}}"
-    (package / "modules.py").unlink()
-    (package / "modules.py.jinja").write_text(MODULES)
+    insert(package / "modules.py.jinja", "{% endif -%}", IMPORT)
+    insert(package / "modules.py.jinja", "routers: list[APIRouter] = [", ENTRY)
     for module in ("greetings", "farewells"):
         (package / module).mkdir()
         (package / module / "__init__.py").touch()
     (package / "greetings" / "router.py").write_text(ROUTER)
     (package / "greetings" / "settings.py").write_text(SETTINGS)
     insert(folder / "template" / "pyproject.toml.jinja", '"uvicorn[standard]>=0.54",', DEPENDENCIES)
-    example = folder / "template" / ".env.example"
-    example.rename(example.with_name(".env.example.jinja"))
-    insert(example.with_name(".env.example.jinja"), "APP_LOG_FORMAT=auto", VARIABLES)
+    insert(folder / "template" / ".env.example.jinja", "APP_LOG_FORMAT=auto", VARIABLES)
     (folder / "template" / "tests" / "greetings").mkdir()
     (folder / "template" / "tests" / "greetings" / "test_greetings.py").write_text(TEST)
     return str(repository(folder, tag="v1.0.0"))
@@ -232,8 +226,10 @@ def test_interrupt_at_the_prompts_of_modules_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_needs_that_the_prompt_leaves_open_are_told(with_modules: str, tmp_path: Path) -> None:
-    """Down once, to farewells alone."""
+def test_the_prompt_does_not_take_a_choice_that_lacks_a_need(
+    with_modules: str, tmp_path: Path
+) -> None:
+    """Farewells alone is not taken; with greetings, one up, it is."""
     terminal = prompted(with_modules, tmp_path)
     terminal.expect("pick modules one by one")
     terminal.send("\x1b[B\x1b[B\r")
@@ -242,12 +238,15 @@ def test_needs_that_the_prompt_leaves_open_are_told(with_modules: str, tmp_path:
         terminal.send("\r")
     terminal.expect("Modules")
     terminal.send("\x1b[B \r")
-    assert terminal.expect(["farewells needs greetings", "Create it"]) == 0
+    terminal.send("\x1b[A \r")
+    terminal.expect("Create it")
+    terminal.send("y")
     terminal.expect(pexpect.EOF)
     terminal.close()
 
-    assert terminal.exitstatus == 2
-    assert list(tmp_path.iterdir()) == []
+    assert terminal.exitstatus == 0
+    answers = (tmp_path / "shop" / ".copier-answers.yml").read_text("utf-8")
+    assert "modules:\n- greetings\n- farewells\n" in answers
 
 
 def prompted(template: str, folder: Path) -> pexpect.spawn[str]:

@@ -15,6 +15,9 @@ DOWN, ENTER, CTRL_C = "\x1b[B", "\r", "\x03"
 Start = Callable[..., "pexpect.spawn[str]"]
 
 
+MINIMAL = ["--preset", "minimal"]  # what to start from is asked in test_modules.py
+
+
 @pytest.fixture
 def start(template: Path, tmp_path: Path) -> Start:
     """The command in a terminal of 80 columns."""
@@ -26,8 +29,9 @@ def start(template: Path, tmp_path: Path) -> Start:
         }
         if colours:
             del environment["NO_COLOR"]
+        command = [*arguments, *(MINIMAL if arguments else [])]
         return pexpect.spawn(
-            COMMAND, list(arguments), cwd=tmp_path, env=environment, encoding="utf-8", timeout=60,
+            COMMAND, command, cwd=tmp_path, env=environment, encoding="utf-8", timeout=60,
             dimensions=(40, 80),
         )  # fmt: skip
 
@@ -60,7 +64,7 @@ def test_keys_make_the_service_that_they_choose(start: Start, tmp_path: Path) ->
 
 def test_without_a_command_it_creates(start: Start) -> None:
     terminal = start()
-    terminal.expect("Service name")
+    terminal.expect("Start from")
     terminal.send(CTRL_C)
 
     assert finish(terminal) == 130

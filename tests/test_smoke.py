@@ -29,11 +29,12 @@ def configurations(draw: st.DrawFn) -> dict[str, object]:
         config["sure"] = {"type": "bool", "default": True}
     modules = MODULES[: draw(st.integers(0, 4))]
     config["modules"] = {"type": "str", "multiselect": True, "choices": modules}
-    config["_needs"] = {
+    needs = {
         module: draw(st.lists(st.sampled_from(modules[:at]), max_size=2, unique=True))
         for at, module in enumerate(modules)
         if at and draw(st.booleans())
     }
+    config["needs"] = {"type": "yaml", "when": False, "default": needs}
     return config
 
 
@@ -53,8 +54,8 @@ def valid_rows(config: dict[str, object], modules: list[str]) -> set[frozenset[O
     needs: dict[str, list[str]] = {}
     for key, details in config.items():
         assert isinstance(details, dict)
-        if key == "_needs":
-            needs = details
+        if key == "needs":
+            needs = details["default"]
         elif key.startswith("choice"):
             possible[key] = details["choices"]
         elif key == "sure":
@@ -133,7 +134,10 @@ def test_the_list_is_the_same_each_time(new_service: Run) -> None:
 
 def test_a_listed_combination_can_be_created(new_service: Run) -> None:
     row = json.loads(new_service("smoke", "--list", "--format", "json").stdout)[-1]
-    data = [f"{key}={value}" for key, value in row["answers"].items()]
+    data = [
+        f"{key}={','.join(value) if isinstance(value, list) else value}"
+        for key, value in row["answers"].items()
+    ]
     flags = itertools.chain.from_iterable(("--data", each) for each in data)
 
     done = new_service("create", "b", "--yes", "--no-lock", "--no-git", "--json", *flags)

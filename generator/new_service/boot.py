@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 
 from . import environment
 from .checks import Failed
-from .programs import find_uv
+from .programs import find_uv, run
 from .service import Service
 
 _START_SECONDS = 60
@@ -27,9 +27,17 @@ def boot(service: Service) -> str:
     entrypoint = service.setting("tool", "fastapi", "entrypoint")
     if not isinstance(entrypoint, str):
         raise Failed("pyproject.toml names no application: [tool.fastapi] entrypoint is missing")
-    with tempfile.TemporaryFile(prefix="new-service-") as log:
+    with (
+        tempfile.TemporaryFile(prefix="new-service-") as log,
+        tempfile.TemporaryDirectory(prefix="new-service-") as scratch,
+    ):
+        variables = environment.scratch(service.folder) | {
+            "APP_DOCS": "true",
+            "DATABASE_URL": f"sqlite:///{scratch}/database.db",
+        }
         try:
-            with _running(service, entrypoint, log.fileno()) as (process, port):
+            _migrate(service, variables)
+            with _running(service, entrypoint, variables, log.fileno()) as (process, port):
                 for path in ("/health/live", "/health/ready", "/docs", "/redoc"):
                     _get(port, path)
                 described = _check_openapi(_get(port, "/openapi.json"))
@@ -41,9 +49,19 @@ def boot(service: Service) -> str:
     return f"live, ready, docs, redoc, {described}"
 
 
+def _migrate(service: Service, variables: dict[str, str]) -> None:
+    """Make the tables of a service that has any, in the scratch database of `variables`."""
+    if service.setting("tool", "poe", "tasks", "migrate") is None:
+        return
+    command = [find_uv(), "run", "--frozen", "--no-sync", "poe", "-q", "migrate"]
+    done = run(command, service.folder, variables)
+    if done.returncode != 0:
+        raise Failed(f"poe migrate failed\n{done.stdout}")
+
+
 @contextmanager
 def _running(
-    service: Service, entrypoint: str, output: int
+    service: Service, entrypoint: str, variables: dict[str, str], output: int
 ) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
     """The service on a free port, handed over as an open socket so that nobody can take it.
 
@@ -59,7 +77,7 @@ def _running(
                 *("--fd", str(listener.fileno()), "--timeout-graceful-shutdown", "5"),
             ],
             cwd=service.folder,
-            env=environment.scratch(service.folder) | {"APP_DOCS": "true"},
+            env=variables,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,

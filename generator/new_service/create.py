@@ -21,6 +21,7 @@ from .programs import find_uv
 from .questions import Answers, Questions
 from .rendering import render
 from .report import Report, Step
+from .service import Service
 
 
 @dataclass(frozen=True)
@@ -153,6 +154,8 @@ class _Creation:
         say = self.report.say
         say()
         say(f"  cd {shlex.quote(shown)}")
+        if Service.at(destination).setting("tool", "poe", "tasks", "migrate"):
+            say(f"  {'uv run poe migrate':<22} create the tables")
         say(f"  {'uv run poe dev':<22} serve on http://127.0.0.1:8000/docs")
         say(f"  {'new-service validate':<22} run every check")
 

@@ -202,9 +202,11 @@ def _presets(config: Mapping[str, object]) -> dict[str, dict[str, object]]:
 
 
 def _needs(config: Mapping[str, object]) -> dict[str, list[str]]:
-    needs = config.get("_needs") or {}
+    """The default of the computed question `needs`, which the template's validators use too."""
+    question = config.get("needs") or {}
+    needs = question.get("default", {}) if isinstance(question, dict) else None
     if not isinstance(needs, dict) or not all(isinstance(each, list) for each in needs.values()):
-        raise ValueError("_needs does not map modules to lists of modules")
+        raise ValueError("needs does not map modules to lists of modules")
     return needs
 
 

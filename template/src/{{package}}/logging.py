@@ -38,10 +38,10 @@ def configure(settings: Settings) -> None:
     """Send structlog's and the standard library's records to stdout in one format."""
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
+        structlog.stdlib.ExtraAdder(),
         _add_request_id,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,
-        structlog.stdlib.ExtraAdder(),
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     # Plain tracebacks: those that show local variables would log secrets.

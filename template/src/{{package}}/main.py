@@ -25,6 +25,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=logging.lifespan(settings),
         responses=errors.documented,
     )
+    app.openapi_version = "3.2.0"  # the first that can describe streams, as FastAPI does
     api = APIRouter(prefix="/api/v1", max_body_size=settings.max_body_size)
     for router in routers:
         api.include_router(router)

@@ -5,6 +5,7 @@ Pure ASGI, since it runs for each request: BaseHTTPMiddleware would halve the th
 
 import os
 import re
+import sys
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -19,7 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .errors import problem
 from .logging import is_pretty, request_id
-from .settings import Settings
+from .settings import InvalidSettings, Settings
 
 logger = structlog.get_logger(__name__)
 
@@ -61,6 +62,9 @@ class RequestMiddleware:
         self.write_line = write_line
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self.app(scope, receive, _in_words(send))
+            return
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -80,6 +84,18 @@ class RequestMiddleware:
                 status = response.status or CLIENT_CLOSED_REQUEST
                 seconds = perf_counter() - begun
                 self.write_line(identifier, scope["method"], _route(scope), status, seconds)
+
+
+def _in_words(send: Send) -> Send:
+    """Tells a server that the settings are wrong, where it would show a traceback."""
+
+    async def send_words(message: Message) -> None:
+        error = sys.exception()
+        if message["type"] == "lifespan.startup.failed" and isinstance(error, InvalidSettings):
+            message["message"] = str(error)
+        await send(message)
+
+    return send_words
 
 
 class _Response:

@@ -13,7 +13,7 @@ logger = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class Probe:
-    """Asks one backing service; `check` raises if it does not answer."""
+    """Asks one thing that the service depends on; `check` raises if it is not ready."""
 
     name: str
     check: Callable[[Request], Awaitable[None]]
@@ -21,7 +21,7 @@ class Probe:
 
 
 class NotReady(ServiceError):
-    """A backing service does not answer."""
+    """Something that the service depends on is not ready."""
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
 
@@ -31,7 +31,7 @@ async def check(probes: Sequence[Probe], request: Request) -> None:
     answers = await asyncio.gather(*(_answers(probe, request) for probe in probes))
     failing = [probe.name for probe, ok in zip(probes, answers, strict=True) if not ok]
     if failing:
-        raise NotReady(f"Not answering: {', '.join(failing)}.", failing=failing)
+        raise NotReady(f"Not ready: {', '.join(failing)}.", failing=failing)
 
 
 async def _answers(probe: Probe, request: Request) -> bool:

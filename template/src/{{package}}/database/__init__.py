@@ -1,0 +1,1 @@
+"""SQLAlchemy and Alembic: a SQLite file by default, PostgreSQL by changing `DATABASE_URL`."""

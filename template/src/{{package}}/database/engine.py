@@ -1,0 +1,59 @@
+from pathlib import Path
+
+from sqlalchemy import Connection, event
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from .settings import DatabaseSettings
+
+
+def create_engine(settings: DatabaseSettings) -> AsyncEngine:
+    """An engine for the database of `settings`; nothing connects yet."""
+    if settings.address.get_backend_name() == "sqlite":
+        return _sqlite(settings)
+    milliseconds = int(settings.statement_timeout * 1000)
+    options = settings.address.query.get("options", "")
+    return create_async_engine(
+        settings.address,
+        hide_parameters=True,  # the logs are no place for what a client sent
+        # Notices a connection that the server has closed before a request gets it.
+        pool_pre_ping=True,
+        pool_size=settings.pool_size,
+        pool_timeout=settings.pool_timeout,
+        connect_args={
+            "connect_timeout": settings.connect_timeout,
+            "options": f"-c timezone=utc -c statement_timeout={milliseconds} {options}",
+        },
+    )
+
+
+def _sqlite(settings: DatabaseSettings) -> AsyncEngine:
+    Path(settings.address.database or "").parent.mkdir(parents=True, exist_ok=True)
+    engine = create_async_engine(
+        settings.address,
+        hide_parameters=True,  # the logs are no place for what a client sent
+        pool_size=settings.pool_size,
+        pool_timeout=settings.pool_timeout,
+        # What a statement waits for here is the one writer before it.
+        connect_args={"timeout": settings.statement_timeout},
+    )
+    event.listen(engine.sync_engine, "connect", _on_connect)
+    event.listen(engine.sync_engine, "begin", _on_begin)
+    return engine
+
+
+def _on_connect(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
+    # The driver would begin transactions by itself, too late for savepoints and for DDL.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _on_begin(connection: Connection) -> None:
+    # A transaction that reads first and writes later fails at once if another wrote meanwhile,
+    # so those that will write take the lock when they begin, and wait for it.
+    writes = connection.get_execution_options().get("writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

@@ -1,0 +1,35 @@
+from functools import lru_cache
+
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from fastapi import Request
+from sqlalchemy import text
+
+from ..health.probes import Probe
+
+MIGRATIONS = f"{__package__}:migrations"
+
+
+async def answers(request: Request) -> None:
+    """Raises if the database does not."""
+    async with request.state.engine.connect() as connection:
+        await connection.execute(text("SELECT 1"))
+
+
+async def migrated(request: Request) -> None:
+    """Raises if a migration of this version has not run."""
+    async with request.state.engine.connect() as connection:
+        recorded = await connection.scalars(text("SELECT version_num FROM alembic_version"))
+        missing = _expected() - set(recorded)
+    if missing:
+        raise LookupError(f"migrations that have not run, see poe migrate: {', '.join(missing)}")
+
+
+@lru_cache
+def _expected() -> frozenset[str]:
+    config = Config()
+    config.set_main_option("script_location", MIGRATIONS)
+    return frozenset(ScriptDirectory.from_config(config).get_heads())
+
+
+probes = [Probe("database", answers), Probe("migrations", migrated)]

@@ -1,0 +1,108 @@
+"""Sessions: one for each request, committed before the answer leaves."""
+
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from http import HTTPStatus
+from typing import Annotated, TypedDict
+
+from fastapi import Depends, FastAPI, Request
+from sqlalchemy.exc import (
+    DataError,
+    DBAPIError,
+    IntegrityError,
+    InterfaceError,
+    OperationalError,
+    TimeoutError,
+)
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
+
+from ..errors import ServiceError
+from ..settings import InvalidSettings
+from .engine import create_engine
+from .settings import DatabaseSettings
+
+SAFE_METHODS = {"GET", "HEAD", "OPTIONS", "TRACE"}
+SessionMaker = async_sessionmaker[AsyncSession]
+
+
+class Conflict(ServiceError):
+    """What was asked for does not fit to what is stored."""
+
+    status = HTTPStatus.CONFLICT
+
+
+class InvalidData(ServiceError):
+    """The database cannot hold a value; models of requests should be stricter."""
+
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+
+
+class DatabaseUnavailable(ServiceError):
+    """The database does not answer, or not in time."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+
+
+class State(TypedDict):
+    """What `request.state` has."""
+
+    engine: AsyncEngine
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncGenerator[State]:
+    """Open the engine; raises InvalidSettings if the database cannot be reached."""
+    engine = create_engine(DatabaseSettings.load())
+    try:
+        async with engine.connect():
+            pass
+        yield {"engine": engine}
+    except DBAPIError as error:
+        raise InvalidSettings(f"DATABASE_URL: {error.orig}") from None
+    finally:
+        await engine.dispose()
+
+
+def get_sessions(request: Request) -> SessionMaker:
+    """Makes sessions that write, but for methods that only read."""
+    engine: AsyncEngine = request.state.engine
+    writing = engine.execution_options(writes=request.method not in SAFE_METHODS)
+    return async_sessionmaker(writing, expire_on_commit=False)
+
+
+Sessions = Annotated[SessionMaker, Depends(get_sessions)]
+
+
+async def get_session(sessions: Sessions) -> AsyncGenerator[AsyncSession]:
+    """A session that commits unless the request fails."""
+    with translated_errors():
+        async with sessions.begin() as session:
+            yield session
+
+
+# Of scope "function": a commit that fails changes the answer, which has not left yet.
+Session = Annotated[AsyncSession, Depends(get_session, scope="function")]
+
+
+async def get_streaming_session(sessions: Sessions) -> AsyncGenerator[AsyncSession]:
+    """A session that stays open until a streamed answer has left."""
+    with translated_errors():
+        async with sessions.begin() as session:
+            await session.connection()  # fails while there can be another answer
+            yield session
+
+
+StreamingSession = Annotated[AsyncSession, Depends(get_streaming_session)]
+
+
+@contextmanager
+def translated_errors() -> Iterator[None]:
+    """Put errors of the database into words for clients, which see nothing of its own."""
+    try:
+        yield
+    except IntegrityError as error:
+        raise Conflict("It conflicts with what is stored.") from error
+    except (DataError, OverflowError) as error:  # the latter from SQLite
+        raise InvalidData("The database cannot hold a value of it.") from error
+    except (OperationalError, InterfaceError, TimeoutError) as error:
+        raise DatabaseUnavailable("The database does not answer.") from error

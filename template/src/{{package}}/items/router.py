@@ -1,0 +1,85 @@
+from collections.abc import AsyncIterable
+from http import HTTPStatus
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+from sqlalchemy import select
+
+from ..database.session import Session, Sessions, StreamingSession
+from . import feed, service
+from .models import Item
+from .schemas import ItemChangeRead, ItemPage, ItemPatch, ItemQuery, ItemRead, ItemWrite
+
+router = APIRouter(prefix="/items", tags=["items"], lifespan=feed.lifespan)
+
+IfMatch = Annotated[str | None, Header()]
+Number = Annotated[int | None, Header(ge=0, lt=2**63)]
+
+
+@router.post("", status_code=HTTPStatus.CREATED)
+async def create_item(new: ItemWrite, session: Session, answer: Response) -> ItemRead:
+    item = await service.create(session, new)
+    answer.headers["Location"] = f"/api/v1/items/{item.id}"
+    return _answer(item, answer)
+
+
+@router.get("")
+async def list_items(query: Annotated[ItemQuery, Query()], session: Session) -> ItemPage:
+    items, following = await service.list_page(session, query)
+    return ItemPage.model_validate({"items": items, "next": following})
+
+
+@router.get("/export")
+async def export_items(session: StreamingSession) -> AsyncIterable[ItemRead]:
+    """All items as JSON Lines; they are read from the database as fast as they are taken."""
+    items = select(Item).order_by(Item.id).execution_options(yield_per=500)
+    async for item in await session.stream_scalars(items):
+        yield ItemRead.model_validate(item)
+        session.expunge(item)
+
+
+async def _after(session: Session, last_event_id: Number = None) -> int:
+    return await feed.newest(session) if last_event_id is None else last_event_id
+
+
+@router.get("/changes", response_class=EventSourceResponse)
+async def follow_changes(
+    request: Request, sessions: Sessions, after: Annotated[int, Depends(_after, scope="function")]
+) -> AsyncIterable[ServerSentEvent]:
+    """What happens from now on, or after the event that `Last-Event-ID` names."""
+    async for change in feed.follow(sessions, after, request.state.stopping):
+        data = ItemChangeRead.model_validate(change)
+        yield ServerSentEvent(id=str(change.id), event=change.change, data=data)
+
+
+@router.get("/{item_id:uuid}")
+async def read_item(item_id: UUID, session: Session, answer: Response) -> ItemRead:
+    return _answer(await service.find(session, item_id), answer)
+
+
+@router.put("/{item_id:uuid}")
+async def replace_item(
+    item_id: UUID, new: ItemWrite, session: Session, answer: Response, if_match: IfMatch = None
+) -> ItemRead:
+    item = await service.find_to_change(session, item_id, if_match)
+    return _answer(await service.change(session, item, new), answer)
+
+
+@router.patch("/{item_id:uuid}")
+async def change_item(
+    item_id: UUID, new: ItemPatch, session: Session, answer: Response, if_match: IfMatch = None
+) -> ItemRead:
+    item = await service.find_to_change(session, item_id, if_match)
+    return _answer(await service.change(session, item, new), answer)
+
+
+@router.delete("/{item_id:uuid}", status_code=HTTPStatus.NO_CONTENT)
+async def delete_item(item_id: UUID, session: Session, if_match: IfMatch = None) -> None:
+    await service.delete(session, await service.find_to_change(session, item_id, if_match))
+
+
+def _answer(item: Item, answer: Response) -> ItemRead:
+    answer.headers["ETag"] = service.etag(item)
+    return ItemRead.model_validate(item)
