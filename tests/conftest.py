@@ -5,8 +5,10 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -190,9 +192,6 @@ class PostgreSQL:
         self.user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
         if self.user:
             shutil.chown(folder, "postgres")
-            for parent in (folder, *folder.parents):
-                if parent.owner() == "root" and parent != Path("/"):
-                    parent.chmod(parent.stat().st_mode | 0o011)
         run(
             *self.user, programs / "initdb", "-D", folder / "data", "-U", "postgres", "-A", "trust",
             "--no-sync", "-E", "UTF8", "--locale=C",
@@ -234,17 +233,22 @@ class PostgreSQL:
 def postgresql_programs(required: Required) -> Path:
     """The folder of PostgreSQL's programs, which Debian does not put on PATH."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    on_path = shutil.which("initdb")
-    first = Path(on_path) if on_path else next(iter(reversed(found)), None)
-    return required.of(first, "PostgreSQL is not installed: apt-get install postgresql").parent
+    newest = found[-1] if found else None
+    return required.of(newest, "PostgreSQL is not installed: apt-get install postgresql").parent
+
+
+@contextmanager
+def own_postgresql(programs: Path) -> Iterator[PostgreSQL]:
+    """A running server, outside pytest's folders: those are closed to other users."""
+    with tempfile.TemporaryDirectory(prefix="postgresql-") as folder:
+        server = PostgreSQL(programs, Path(folder))
+        server.start()
+        yield server
+        server.stop()
 
 
 @pytest.fixture(scope="session")
-def postgresql(
-    postgresql_programs: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[PostgreSQL]:
+def postgresql(postgresql_programs: Path) -> Iterator[PostgreSQL]:
     """A running server."""
-    server = PostgreSQL(postgresql_programs, tmp_path_factory.mktemp("postgresql"))
-    server.start()
-    yield server
-    server.stop()
+    with own_postgresql(postgresql_programs) as server:
+        yield server

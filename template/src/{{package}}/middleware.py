@@ -147,7 +147,7 @@ def _identifier(scope: Scope) -> str:
 
 
 def _route(scope: Scope) -> str:
-    """The template of the matched path, such as `/items/{item_id}`; never what a client typed."""
+    """The template of the matched path, such as `/orders/{order_id}`; never what a client typed."""
     matched = scope.get("fastapi", {}).get("effective_route_context") or scope.get("route")
     return getattr(matched, "path", "")
 

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager, contextmanager
 from http import HTTPStatus
 from typing import Annotated, TypedDict
 
+from anyio import CancelScope
 from fastapi import Depends, FastAPI, Request
 from sqlalchemy.exc import (
     DataError,
@@ -52,13 +53,14 @@ class State(TypedDict):
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncGenerator[State]:
     """Open the engine; raises InvalidSettings if the database cannot be reached."""
-    engine = create_engine(DatabaseSettings.load())
     try:
+        engine = create_engine(DatabaseSettings.load())
         async with engine.connect():
             pass
+    except (DBAPIError, OSError) as error:
+        raise InvalidSettings(f"DATABASE_URL: {getattr(error, 'orig', error)}") from None
+    try:
         yield {"engine": engine}
-    except DBAPIError as error:
-        raise InvalidSettings(f"DATABASE_URL: {error.orig}") from None
     finally:
         await engine.dispose()
 
@@ -85,11 +87,19 @@ Session = Annotated[AsyncSession, Depends(get_session, scope="function")]
 
 
 async def get_streaming_session(sessions: Sessions) -> AsyncGenerator[AsyncSession]:
-    """A session that stays open until a streamed answer has left."""
-    with translated_errors():
-        async with sessions.begin() as session:
+    """A session to read from, open until a streamed answer has left.
+
+    When its client goes away, the task of a stream is cancelled, again and again. That must not cut
+    off a statement, which would cost the connection: wait for each in a scope with a shield.
+    """
+    session = sessions()
+    try:
+        with translated_errors():
             await session.connection()  # fails while there can be another answer
-            yield session
+        yield session
+    finally:
+        with CancelScope(shield=True):
+            await session.close()
 
 
 StreamingSession = Annotated[AsyncSession, Depends(get_streaming_session)]

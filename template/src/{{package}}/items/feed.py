@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from types import FrameType
 from typing import TypedDict
 
+from anyio import CancelScope
 from fastapi import FastAPI
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -36,9 +37,11 @@ async def lifespan(app: FastAPI) -> AsyncGenerator[State]:
     is_main = threading.current_thread() is threading.main_thread()  # it alone gets signals
     signals: list[int] = [signal.SIGINT, signal.SIGTERM] if is_main else []
     previous = {each: signal.signal(each, stop) for each in signals}
-    yield {"stopping": stopping}
-    for each, handler in previous.items():
-        signal.signal(each, handler)
+    try:
+        yield {"stopping": stopping}
+    finally:
+        for each, handler in previous.items():
+            signal.signal(each, handler)
 
 
 async def newest(session: AsyncSession) -> int:
@@ -52,9 +55,10 @@ async def follow(
     """The changes behind number `after`, and those to come, until the service stops."""
     while not stopping.is_set():
         statement = select(ItemChange).where(ItemChange.id > after).order_by(ItemChange.id)
-        # No connection is held while nothing happens.
-        async with sessions() as session:
-            changes = list(await session.scalars(statement.limit(AT_ONCE)))
+        # No connection is held while nothing happens; the shield: see StreamingSession.
+        with CancelScope(shield=True):
+            async with sessions() as session:
+                changes = list(await session.scalars(statement.limit(AT_ONCE)))
         for change in changes:
             yield change
             after = change.id

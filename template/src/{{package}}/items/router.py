@@ -5,7 +5,6 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
-from sqlalchemy import select
 
 from ..database.session import Session, Sessions, StreamingSession
 from . import feed, service
@@ -33,11 +32,9 @@ async def list_items(query: Annotated[ItemQuery, Query()], session: Session) -> 
 
 @router.get("/export")
 async def export_items(session: StreamingSession) -> AsyncIterable[ItemRead]:
-    """All items as JSON Lines; they are read from the database as fast as they are taken."""
-    items = select(Item).order_by(Item.id).execution_options(yield_per=500)
-    async for item in await session.stream_scalars(items):
+    """All items as JSON Lines, read from the database as fast as the client takes them."""
+    async for item in service.stream_all(session):
         yield ItemRead.model_validate(item)
-        session.expunge(item)
 
 
 async def _after(session: Session, last_event_id: Number = None) -> int:

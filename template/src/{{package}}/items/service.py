@@ -1,6 +1,8 @@
+from collections.abc import AsyncIterator
 from http import HTTPStatus
 from uuid import UUID
 
+from anyio import CancelScope
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -69,6 +71,21 @@ async def _record(session: AsyncSession, item: Item, change: Change) -> Item:
     session.add(ItemChange(item_id=item.id, change=change))
     await session.flush()
     return item
+
+
+async def stream_all(session: AsyncSession) -> AsyncIterator[Item]:
+    """Every item, some hundreds at a time, so that memory stays small however many there are."""
+    statement = select(Item).order_by(Item.id).execution_options(yield_per=500)
+    with CancelScope(shield=True):  # see StreamingSession
+        batches = (await session.stream_scalars(statement)).partitions()
+    while True:
+        with CancelScope(shield=True):
+            batch = await anext(batches, None)
+        for item in batch or []:
+            yield item
+            session.expunge(item)
+        if batch is None:
+            return
 
 
 async def list_page(session: AsyncSession, query: ItemQuery) -> tuple[list[Item], str | None]:
