@@ -45,27 +45,11 @@ app.include_router(router)
 
 def health() -> list[Ratio]:
     """Requests per second of `/health/live`, its log lines written, and memory afterwards."""
-    wrk = shutil.which("wrk")
-    if wrk is None:
-        sys.exit("wrk is not installed: apt-get install wrk")
     with tempfile.TemporaryDirectory() as folder:
         project = Path(folder, "orders-api")
-        subprocess.run(
-            [
-                BIN / "new-service",
-                "create",
-                "orders-api",
-                "--yes",
-                "--no-git",
-                "--output-dir",
-                folder,
-            ],
-            check=True,
-            stdout=subprocess.DEVNULL,
-        )
-        subprocess.run([BIN / "uv", "sync", "--quiet"], cwd=project, check=True)
+        create(project)
         (project / "bare.py").write_text(BARE)
-        rounds = [_round(wrk, project) for _ in range(ROUNDS)]
+        rounds = [_round(project) for _ in range(ROUNDS)]
     speeds = [pair for pairs, _ in rounds for pair in pairs]
     return [
         Ratio.of("requests of /health/live", speeds, "req/s", 0.80, at_least=True),
@@ -73,21 +57,29 @@ def health() -> list[Ratio]:
     ]
 
 
+def create(project: Path, *options: str) -> None:
+    """Create a service and install what it needs."""
+    command = ("create", project.name, "--yes", "--no-git", "--output-dir", project.parent)
+    subprocess.run([BIN / "new-service", *command, *options], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([BIN / "uv", "sync", "--quiet"], cwd=project, check=True)
+
+
 Server = tuple[int, int]
 
 
-def _round(wrk: str, project: Path) -> tuple[list[Pair], Pair]:
+def _round(project: Path) -> tuple[list[Pair], Pair]:
     """A fresh server of each: their speeds, and their memory after that load."""
     with (
-        _served(project, "orders_api.main:app") as ours,
-        _served(project, "bare:app") as theirs,
+        served(project, "orders_api.main:app") as ours,
+        served(project, "bare:app") as theirs,
     ):
-        speeds = in_turns(lambda: _load(wrk, ours), lambda: _load(wrk, theirs), rounds=8)
+        path = "/health/live"
+        speeds = in_turns(lambda: load(ours, path), lambda: load(theirs, path), rounds=8)
         return speeds, (_resident(ours), _resident(theirs))
 
 
 @contextmanager
-def _served(project: Path, application: str) -> Iterator[Server]:
+def served(project: Path, application: str, **variables: str) -> Iterator[Server]:
     """Serve an application on the first core; yields its process and its port."""
     # By its port: on a socket handed over (--fd) uvloop leaves TCP's delays on, 40 ms a request.
     with socket.socket() as free:
@@ -100,7 +92,7 @@ def _served(project: Path, application: str) -> Iterator[Server]:
             *("--port", str(port), "--loop", "uvloop", "--http", "httptools", "--no-access-log"),
         ],
         cwd=project,
-        env={name: value for name, value in os.environ.items() if not name.startswith("APP_")},
+        env={k: v for k, v in os.environ.items() if not k.startswith("APP_")} | variables,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
@@ -122,12 +114,20 @@ def _wait(process: subprocess.Popen[bytes], port: int) -> None:
     sys.exit(f"{process.args!r} does not start")
 
 
-def _load(wrk: str, server: Server) -> float:
+def load(server: Server, path: str, *options: str | Path) -> float:
     """Requests per second with 16 connections from the other core, for one second."""
-    address = f"http://127.0.0.1:{server[1]}/health/live"
-    load = ["taskset", "--cpu-list", "1", wrk, "--threads", "1", "--connections", "16"]
+    wrk = shutil.which("wrk")
+    if wrk is None:
+        sys.exit("wrk is not installed: apt-get install wrk")
+    address = f"http://127.0.0.1:{server[1]}{path}"
     said = subprocess.run(
-        [*load, "--duration", "1s", address], check=True, capture_output=True, text=True
+        [
+            *("taskset", "--cpu-list", "1", wrk, "--threads", "1", "--connections", "16"),
+            *("--duration", "1s", *options, address),
+        ],
+        check=True,
+        capture_output=True,
+        text=True,
     )
     found = re.search(r"Requests/sec:\s+([\d.]+)", said.stdout)
     assert found, said.stdout

@@ -17,8 +17,9 @@ from uuid import UUID
 import httpx2
 import psutil
 import pytest
+import yaml
 
-from conftest import COMMAND, UV, PostgreSQL, Run, clean_environment, own_postgresql, run
+from conftest import COMMAND, ROOT, UV, PostgreSQL, Run, clean_environment, own_postgresql, run
 
 MODULES = {
     "database": ["sqlalchemy", "alembic", "sqlite", "psycopg", "database_", "poe migrat"],
@@ -317,3 +318,16 @@ def test_schemathesis_finds_nothing(shop: Path, tmp_path: Path) -> None:
 
     assert done.returncode == 0, done.stdout
     assert "Test cases" in done.stdout
+
+
+def test_names_that_would_hide_a_package_of_the_service_are_refused(shop: Path) -> None:
+    """The list in copier.yml knows all that a service installs."""
+    config = yaml.safe_load((ROOT / "copier.yml").read_text("utf-8"))
+    known = set(config["names_of_dependencies"]["default"].split())
+    python = shop / ".venv" / "bin" / "python"
+    script = "import importlib.metadata as m; print(*m.packages_distributions())"
+    importable = set(run(python, "-c", script).stdout.split())
+    possible = {name for name in importable if re.fullmatch(r"[a-z][a-z0-9_]*", name)}
+
+    assert possible
+    assert possible - {"shop"} <= known

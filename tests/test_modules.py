@@ -28,11 +28,7 @@ IMPORT = """\
 from .greetings.router import router as greetings
 {% endif -%}
 """
-ENTRY = """\
-{%- if 'greetings' in modules %}
-    greetings,
-{%- endif %}
-"""
+ENTRY = "[('greetings' if 'greetings' in modules), "
 SETTINGS = """\
 from ..settings import EnvironmentSettings
 
@@ -109,7 +105,8 @@ def with_modules(tmp_path_factory: pytest.TempPathFactory) -> str:
     insert(folder / "copier.yml", "_exclude:", EXCLUDE)
     package = folder / "template" / "src" / "{{package}}"
     insert(package / "modules.py.jinja", "{% endif -%}", IMPORT)
-    insert(package / "modules.py.jinja", "routers: list[APIRouter] = [", ENTRY)
+    wiring = package / "modules.py.jinja"
+    wiring.write_text(wiring.read_text("utf-8").replace("[(", ENTRY + "(", 1), "utf-8")
     for module in ("greetings", "farewells"):
         (package / module).mkdir()
         (package / module / "__init__.py").touch()

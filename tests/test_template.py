@@ -149,18 +149,5 @@ def test_a_wrong_setting_stops_the_start_in_words(service: Path) -> None:
     assert "Traceback" not in stopped.stderr
 
 
-def test_names_that_would_hide_a_package_of_the_service_are_refused(service: Path) -> None:
-    """The list in copier.yml knows all that a service installs."""
-    config = yaml.safe_load((ROOT / "copier.yml").read_text("utf-8"))
-    known = set(config["names_of_dependencies"]["default"].split())
-    python = service / ".venv" / "bin" / "python"
-    script = "import importlib.metadata as m; print(*m.packages_distributions())"
-    importable = set(run(python, "-c", script).stdout.split())
-    possible = {name for name in importable if re.fullmatch(r"[a-z][a-z0-9_]*", name)}
-
-    assert possible
-    assert possible - {"orders_api"} <= known
-
-
 def test_environment_of_tests_holds_no_setting_of_a_service() -> None:
     assert not [name for name in clean_environment() if name.startswith("APP_")]

@@ -29,6 +29,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     api = APIRouter(prefix="/api/v1", max_body_size=settings.max_body_size)
     for router in routers:
         api.include_router(router)
+    # Your own routers: api.include_router(...)
     app.include_router(health)
     app.include_router(api)
     if settings.docs:

@@ -19,7 +19,7 @@ from sqlalchemy import event
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from .. import modules  # noqa: F401  the models come with the routers
+from .. import main  # noqa: F401  the models come with the routers
 from .engine import create_engine
 from .models import Base, UTCDateTime
 from .settings import DatabaseSettings

@@ -1,0 +1,269 @@
+"""Migrations of modules and of a service's owner, in whatever order they come."""
+
+from __future__ import annotations
+
+import sqlite3
+import warnings
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from copier import VcsRef, run_update
+from copier.errors import MissingFileWarning
+
+from conftest import COMMAND, UV, PostgreSQL, copy_template, repository, run
+
+ORDERS = """
+from uuid import UUID
+
+from fastapi import APIRouter
+from sqlalchemy import ForeignKey
+from sqlalchemy.orm import Mapped, mapped_column
+
+from ..database.models import Base, UUIDKey
+
+router = APIRouter(prefix="/orders")
+
+
+class Order(Base):
+    __tablename__ = "orders"
+
+    id: Mapped[UUIDKey]
+    amount: Mapped[int]
+"""
+REFERENCE = """\
+    item_id: Mapped[UUID | None] = mapped_column(
+        ForeignKey("items.id", ondelete="CASCADE")
+    )
+"""
+SECOND = '''"""add a colour"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "items_0002"
+down_revision = "items_0001"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    with op.batch_alter_table("items") as batch:
+        batch.add_column(sa.Column("colour", sa.String(length=20), nullable=True))
+
+
+def downgrade() -> None:
+    with op.batch_alter_table("items") as batch:
+        batch.drop_column("colour")
+'''
+ORDER = "INSERT INTO orders VALUES ('00000000000000000000000000000001', 7)"
+ITEM = """
+INSERT INTO items VALUES
+('00000000000000000000000000000002', 'pen', '', 1, 1, '2030-01-01', '2030-01-01')"""
+ORDER_OF_ITEM = """
+INSERT INTO orders VALUES
+('00000000000000000000000000000003', 9, '00000000000000000000000000000002')"""
+
+
+@dataclass
+class Shop:
+    """A service with its owner: what they do, on one database."""
+
+    folder: Path
+    url: str
+
+    def poe(self, *task: str) -> str:
+        command = (UV, "run", "--frozen", "poe", "-q", *task)
+        return run(*command, cwd=self.folder, env={"DATABASE_URL": self.url}).stdout
+
+    def alembic(self, *command: str) -> str:
+        return run(
+            UV, "run", "--frozen", "alembic", *command,
+            cwd=self.folder, env={"DATABASE_URL": self.url},
+        ).stdout  # fmt: skip
+
+    def commit(self) -> None:
+        if run("git", "status", "--porcelain", cwd=self.folder).stdout:
+            repository(self.folder)
+
+    def update(self, modules: list[str], version: str | VcsRef = VcsRef.CURRENT) -> None:
+        """What plain Copier does; the owner commits before and after."""
+        self.commit()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", MissingFileWarning)
+            run_update(
+                self.folder, {"modules": modules}, defaults=True, overwrite=True, quiet=True,
+                vcs_ref=version,
+            )  # fmt: skip
+        assert run("git", "diff", "--check", cwd=self.folder, check=False).stdout == ""
+
+    def add_orders(self) -> None:
+        package = self.folder / "src" / "shop"
+        (package / "orders").mkdir()
+        (package / "orders" / "__init__.py").touch()
+        (package / "orders" / "router.py").write_text(ORDERS)
+        main = package / "main.py"
+        text = main.read_text()
+        text = text.replace(
+            "    # Your own routers: api.include_router(...)\n", "    api.include_router(orders)\n"
+        )
+        text = text.replace(
+            "from .settings", "from .orders.router import router as orders\nfrom .settings"
+        )
+        main.write_text(text)
+        self.poe("migration", "add orders")
+        self.poe("migrate")
+
+    def refer(self) -> None:
+        """Give orders a foreign key to items."""
+        router = self.folder / "src" / "shop" / "orders" / "router.py"
+        router.write_text(router.read_text() + REFERENCE)
+        self.poe("migration", "orders have an item")
+        self.poe("migrate")
+
+    def execute(self, statement: str) -> list[tuple[object, ...]]:
+        if self.url.startswith("sqlite"):
+            path = self.url.removeprefix("sqlite:///")
+            with closing(sqlite3.connect(path)) as database, database:
+                return database.execute(statement).fetchall()
+        answer = run("psql", self.url, "-qAtc", statement).stdout
+        return [tuple(line.split("|")) for line in answer.splitlines()]
+
+    def check(self) -> None:
+        """All has run, in one line, and the models say the same."""
+        assert self.alembic("heads").count("(head)") == 1
+        self.poe("migrate")
+        assert "No new upgrade operations" in self.alembic("check")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'database.db'}"
+    server: PostgreSQL = request.getfixturevalue("postgresql")
+    return server.new_database()
+
+
+@pytest.fixture(scope="module")
+def versions(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The template, and a later version of it that changes the tables of `example`."""
+    folder = repository(copy_template(tmp_path_factory.mktemp("t") / "template"), tag="v1.0.0")
+    package = folder / "template" / "src" / "{{package}}"
+    migrations = package / "database" / "migrations" / "versions"
+    (migrations / "items_0002_add_a_colour.py").write_text(SECOND)
+    models = package / "items" / "models.py"
+    column = "    colour: Mapped[str | None] = mapped_column(String(20))\n"
+    text = models.read_text()
+    models.write_text(text.replace("    version: Mapped[int]", f"{column}    version: Mapped[int]"))
+    return repository(folder, tag="v1.1.0")
+
+
+@pytest.fixture
+def shop(versions: Path, tmp_path: Path, url: str) -> Shop:
+    """A service with a database, whose owner has added orders."""
+    options = ("--with", "database", "--template-version", "1.0.0")
+    run(COMMAND, "create", "shop", "--yes", *options, "--template", versions, cwd=tmp_path)
+    made = Shop(tmp_path / "shop", url)
+    run(UV, "sync", "--quiet", "--frozen", cwd=made.folder)
+    made.add_orders()
+    made.execute(ORDER)
+    return made
+
+
+def test_a_module_comes_after_migrations_and_data_of_the_owner(shop: Shop) -> None:
+    shop.update(["database", "example"])
+    shop.poe("migrate")
+    shop.refer()
+
+    shop.check()
+    assert [str(row[0]) for row in shop.execute("SELECT amount FROM orders")] == ["7"]
+
+
+def test_a_module_is_removed_and_its_tables_dropped_by_the_owner(shop: Shop) -> None:
+    shop.update(["database", "example"])
+    shop.poe("migrate")
+    shop.refer()
+    router = shop.folder / "src" / "shop" / "orders" / "router.py"
+    router.write_text(router.read_text().replace(REFERENCE, ""))
+    shop.update(["database"])
+
+    versions = shop.folder / "src" / "shop" / "database" / "migrations" / "versions"
+    assert (versions / "items_0001_create_items.py").is_file()
+    assert not (shop.folder / "src" / "shop" / "items").exists()
+    shop.poe("migrate")
+    shop.poe("migration", "drop items")
+    shop.check()
+    assert [str(row[0]) for row in shop.execute("SELECT amount FROM orders")] == ["7"]
+
+
+def test_a_module_comes_back(shop: Shop) -> None:
+    shop.update(["database", "example"])
+    shop.poe("migrate")
+    shop.update(["database"])
+    shop.update(["database", "example"])
+
+    shop.poe("migration", "nothing new")
+    shop.check()
+
+
+def test_a_new_version_changes_a_table_of_a_module(shop: Shop) -> None:
+    shop.update(["database", "example"])
+    shop.poe("migrate")
+    shop.refer()
+    shop.execute(ITEM)
+    shop.execute(ORDER_OF_ITEM)
+    shop.update(["database", "example"], "v1.1.0")
+    shop.poe("migrate")
+    shop.poe("migration", "join")
+
+    shop.check()
+    rows = shop.execute("SELECT amount FROM orders ORDER BY amount")
+    assert [str(row[0]) for row in rows] == ["7", "9"]
+
+
+def test_a_new_version_leaves_migrations_that_the_owner_changed(shop: Shop) -> None:
+    shop.update(["database", "example"])
+    versions = shop.folder / "src" / "shop" / "database" / "migrations" / "versions"
+    first = versions / "items_0001_create_items.py"
+    first.write_text(first.read_text() + "# The owner's line.\n")
+    shop.update(["database", "example"], "v1.1.0")
+
+    assert first.read_text().endswith("# The owner's line.\n")
+    assert (versions / "items_0002_add_a_colour.py").is_file()
+
+
+@pytest.mark.parametrize("modules", ["database", "database,example"])
+def test_a_fresh_service_is_migrated_and_its_owner_goes_on(
+    modules: str, versions: Path, tmp_path: Path, url: str
+) -> None:
+    command = (COMMAND, "create", "shop", "--yes", "--with", modules, "--template", versions)
+    run(*command, cwd=tmp_path)
+    fresh = Shop(tmp_path / "shop", url)
+    fresh.poe("migrate")
+    fresh.add_orders()
+
+    fresh.check()
+    written = fresh.folder / "src" / "shop" / "database" / "migrations" / "versions"
+    run(UV, "run", "--frozen", "ruff", "check", written, cwd=fresh.folder)
+    run(UV, "run", "--frozen", "ruff", "format", "--check", written, cwd=fresh.folder)
+    run(UV, "run", "--frozen", "mypy", cwd=fresh.folder)
+
+
+def test_a_migration_that_fails_leaves_nothing_behind(shop: Shop) -> None:
+    versions = shop.folder / "src" / "shop" / "database" / "migrations" / "versions"
+    shop.poe("migration", "broken")
+    broken = next(versions.glob("*_broken.py"))
+    text = broken.read_text()
+    steps = "    op.create_table('half', sa.Column('id', sa.Integer()))\n    raise RuntimeError\n"
+    text = text.replace("def upgrade() -> None:\n", f"def upgrade() -> None:\n{steps}")
+    broken.write_text(f"import sqlalchemy as sa\nfrom alembic import op\n{text}")
+    done = run(
+        UV, "run", "--frozen", "poe", "-q", "migrate",
+        cwd=shop.folder, env={"DATABASE_URL": shop.url}, check=False,
+    )  # fmt: skip
+
+    assert done.returncode != 0
+    assert "RuntimeError" in done.stderr
+    broken.unlink()
+    shop.execute("CREATE TABLE half (id INTEGER)")
