@@ -45,7 +45,7 @@ def test_a_fresh_service_passes(new_service: Run, edited: Path) -> None:
     assert {check["status"] for check in checks.values()} == {"passed"}
     assert checks["provenance"]["detail"] == "template 1.0.0, pin ~=1.0"
     assert checks["boot"]["detail"].startswith(
-        "live, ready, docs, redoc, OpenAPI 3.1 with 2 operations"
+        "live, ready, docs, redoc, OpenAPI 3.2 with 2 operations"
     )
 
 
@@ -118,7 +118,7 @@ def test_text_that_a_description_holds_is_no_residue(new_service: Run, tmp_path:
 
 
 def test_an_owners_own_check_runs(new_service: Run, edited: Path) -> None:
-    replace("pyproject.toml", '"types", "test"]\n\n', '"types", "test", "mine"]\n\n')(edited)
+    replace("pyproject.toml", '    "test",\n]\n', '    "test",\n    "mine",\n]\n')(edited)
     append("pyproject.toml", "\n[tool.poe.tasks.mine]\ncmd = \"python -c 'print(42)'\"\n")(edited)
 
     mine = outcome(new_service, edited, "--only", "mine")["mine"]
