@@ -48,6 +48,8 @@ class State(TypedDict):
     """What `request.state` has."""
 
     engine: AsyncEngine
+    readers: SessionMaker
+    writers: SessionMaker
 
 
 @asynccontextmanager
@@ -59,17 +61,23 @@ async def lifespan(app: FastAPI) -> AsyncGenerator[State]:
             pass
     except (DBAPIError, OSError) as error:
         raise InvalidSettings(f"DATABASE_URL: {getattr(error, 'orig', error)}") from None
+    writing = engine.execution_options(writes=True)
     try:
-        yield {"engine": engine}
+        yield {
+            "engine": engine,
+            "readers": async_sessionmaker(engine, expire_on_commit=False),
+            "writers": async_sessionmaker(writing, expire_on_commit=False),
+        }
     finally:
         await engine.dispose()
 
 
 def get_sessions(request: Request) -> SessionMaker:
     """Makes sessions that write, but for methods that only read."""
-    engine: AsyncEngine = request.state.engine
-    writing = engine.execution_options(writes=request.method not in SAFE_METHODS)
-    return async_sessionmaker(writing, expire_on_commit=False)
+    sessions: SessionMaker = (
+        request.state.readers if request.method in SAFE_METHODS else request.state.writers
+    )
+    return sessions
 
 
 Sessions = Annotated[SessionMaker, Depends(get_sessions)]
