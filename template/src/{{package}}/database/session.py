@@ -72,7 +72,7 @@ async def lifespan(app: FastAPI) -> AsyncGenerator[State]:
         await engine.dispose()
 
 
-def get_sessions(request: Request) -> SessionMaker:
+async def get_sessions(request: Request) -> SessionMaker:  # a plain function would get a thread
     """Makes sessions that write, but for methods that only read."""
     sessions: SessionMaker = (
         request.state.readers if request.method in SAFE_METHODS else request.state.writers
