@@ -125,6 +125,7 @@ def test_every_check_passes_and_touches_no_database_of_the_user(
 
     checks = {check["name"]: check for check in json.loads(done.stdout)["checks"]}
     assert "2 passed" in checks["migrations"]["detail"]
+    assert "skipped" not in checks["test"]["detail"]  # it ran on both
     assert (
         postgresql.ask(configured, "SELECT count(*) FROM pg_tables WHERE schemaname='public'")
         == "0"
@@ -132,17 +133,6 @@ def test_every_check_passes_and_touches_no_database_of_the_user(
     assert len(postgresql.databases()) == len(before) + 1
     assert not (tmp_path / "shop" / "data").exists()
     assert run("git", "status", "--porcelain", cwd=tmp_path / "shop").stdout == ""
-
-
-def test_the_suite_of_a_service_passes_on_postgresql(shop: Path, postgresql: PostgreSQL) -> None:
-    url = postgresql.new_database()
-
-    done = run(
-        UV, "run", "--frozen", "pytest", "--no-cov", "-p", "no:cacheprovider", cwd=shop,
-        env={"TEST_DATABASE_URL": url},
-    )  # fmt: skip
-
-    assert "skipped" not in done.stdout.splitlines()[-1]
 
 
 @pytest.mark.parametrize(

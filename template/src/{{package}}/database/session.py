@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager, contextmanager
 from http import HTTPStatus
 from typing import Annotated, TypedDict
 
+import structlog
 from anyio import CancelScope
 from fastapi import Depends, FastAPI, Request
 from sqlalchemy.exc import (
@@ -21,6 +22,8 @@ from ..errors import ServiceError
 from ..settings import InvalidSettings
 from .engine import create_engine
 from .settings import DatabaseSettings
+
+logger = structlog.get_logger(__name__)
 
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS", "TRACE"}
 SessionMaker = async_sessionmaker[AsyncSession]
@@ -123,4 +126,5 @@ def translated_errors() -> Iterator[None]:
     except (DataError, OverflowError) as error:  # the latter from SQLite
         raise InvalidData("The database cannot hold a value of it.") from error
     except (OperationalError, InterfaceError, TimeoutError) as error:
+        logger.warning("database unavailable", exc_info=True)
         raise DatabaseUnavailable("The database does not answer.") from error

@@ -1,1 +1,1 @@
-"""An example: copy what you like, then remove it with `new-service remove example`."""
+"""An example: copy what you like, then remove it."""
