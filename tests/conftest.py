@@ -252,3 +252,12 @@ def postgresql(postgresql_programs: Path) -> Iterator[PostgreSQL]:
     """A running server."""
     with own_postgresql(postgresql_programs) as server:
         yield server
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of an empty database, of each kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'database.db'}"
+    server: PostgreSQL = request.getfixturevalue("postgresql")
+    return server.new_database()

@@ -48,15 +48,6 @@ def shop(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "shop"
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """An empty database."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'database.db'}"
-    server: PostgreSQL = request.getfixturevalue("postgresql")
-    return server.new_database()
-
-
 def migrate(shop: Path, url: str) -> None:
     run(UV, "run", "--frozen", "poe", "-q", "migrate", cwd=shop, env={"DATABASE_URL": url})
 

@@ -14,7 +14,7 @@ import pytest
 from copier import VcsRef, run_update
 from copier.errors import MissingFileWarning
 
-from conftest import COMMAND, UV, PostgreSQL, copy_template, repository, run
+from conftest import COMMAND, UV, copy_template, repository, run
 
 ORDERS = """
 from uuid import UUID
@@ -138,14 +138,6 @@ class Shop:
         """All has run, in one line, and the models say the same."""
         self.alembic("upgrade", "head")  # which fails where there are two
         assert "No new upgrade operations" in self.alembic("check").stdout
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'database.db'}"
-    server: PostgreSQL = request.getfixturevalue("postgresql")
-    return server.new_database()
 
 
 @pytest.fixture(scope="module")
