@@ -313,6 +313,14 @@ def test_modules_are_recorded_in_the_templates_order(
     assert json.loads(done.stdout)["modules"] == ["greetings", "farewells"]
 
 
+def test_the_preview_of_every_module_fits_the_screen(new_service: Run) -> None:
+    done = new_service("create", "x" * 30, "--with", "database,example", "--dry-run", "--yes")
+
+    lines = done.stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert any("items_0001_create_items.py" in line for line in lines)
+
+
 def test_a_preset_chooses_modules(new_service: Run, with_modules: str) -> None:
     done = new_service(
         "create",

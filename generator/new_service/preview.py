@@ -52,6 +52,9 @@ def tree(name: str, files: list[str], modules: list[str]) -> str:
         wrapped = wrap("  ".join(folders[folder]), _WIDTH - _NAMES - 2, break_long_words=False)
         start = f"  {'├── ' + folder + '/' if folder else '└──'}"
         rest = "  │" if folder else ""
+        if len(start) > _NAMES:  # its files go below
+            lines.append(start)
+            start = rest
         lines += [f"{start:<{_NAMES}}  {wrapped[0]}"]
         lines += [f"{rest:<{_NAMES}}  {line}" for line in wrapped[1:]]
     return "\n".join([*lines, ""])
