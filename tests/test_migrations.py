@@ -59,6 +59,7 @@ def downgrade() -> None:
     with op.batch_alter_table("items") as batch:
         batch.drop_column("colour")
 '''
+WRITTEN = "src/shop/database/migrations"
 ORDER = "INSERT INTO orders VALUES ('00000000000000000000000000000001', 7)"
 ITEM = """
 INSERT INTO items VALUES
@@ -246,7 +247,7 @@ def test_what_the_owner_generates_is_formatted_linted_and_typed(shop: Shop) -> N
     shop.migrate()
     shop.refer()
 
-    for check in (("ruff", "check"), ("ruff", "format", "--check", "src"), ("mypy",)):
+    for check in (("ruff", "check"), ("ruff", "format", "--check", WRITTEN), ("mypy",)):
         run(shop.python, "-m", *check, cwd=shop.folder)
 
 

@@ -8,12 +8,14 @@ from ..settings import EnvironmentSettings
 
 DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+psycopg"}
 
+UNREADABLE = (ArgumentError, ValueError)
+
 
 def _address(url: str) -> URL:
     """The URL with the driver that this service uses; errors never repeat it: it has a password."""
     try:
         address = make_url(url.replace("postgres://", "postgresql://", 1))
-    except (ArgumentError, ValueError):
+    except UNREADABLE:
         raise ValueError("it is no URL like postgresql://user:password@host/name") from None
     dialect = address.get_backend_name()
     if dialect not in DRIVERS:
