@@ -1,6 +1,5 @@
 """How fast the example resource is on PostgreSQL, beside the least with the same statements."""
 
-import os
 import subprocess
 import sys
 import tempfile
@@ -10,10 +9,11 @@ from pathlib import Path
 from time import perf_counter
 
 from measure import Pair, Ratio, in_turns
+from new_service.programs import own_environment
 from service import BIN, ROOT, Server, create, load, served
 
 sys.path.insert(0, str(ROOT / "tests"))
-from conftest import own_postgresql
+from conftest import find_postgresql, own_postgresql
 
 ROWS = 20_000
 ITEMS = "/api/v1/items"
@@ -152,10 +152,10 @@ app.include_router(router)
 
 def items() -> list[Ratio]:
     """Requests per second of read-one, list-50 and create, and exported rows per second."""
-    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
-    if not programs:
+    programs = find_postgresql()
+    if programs is None:
         sys.exit("PostgreSQL is not installed: apt-get install postgresql")
-    with tempfile.TemporaryDirectory() as folder, own_postgresql(programs[-1]) as postgresql:
+    with tempfile.TemporaryDirectory() as folder, own_postgresql(programs) as postgresql:
         project = Path(folder, "shop")
         create(project, "--with", "database,example")
         (project / "bare.py").write_text(BARE)
@@ -165,7 +165,7 @@ def items() -> list[Ratio]:
         for url in urls:
             subprocess.run(
                 [BIN / "uv", "run", "--quiet", "poe", "-q", "migrate"],
-                cwd=project, check=True, env={**_environment(), "DATABASE_URL": url},
+                cwd=project, check=True, env={**own_environment(), "DATABASE_URL": url},
                 stdout=subprocess.DEVNULL,
             )  # fmt: skip
             postgresql.ask(url, FILL)
@@ -188,10 +188,6 @@ def items() -> list[Ratio]:
         Ratio.of(name, pairs, "req/s", 0.85, at_least=True) for name, pairs in measured.items()
     ]
     return [*ratios, Ratio.of("export items", rows, "rows/s", 0.85, at_least=True)]
-
-
-def _environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
 
 
 def _exported(server: Server) -> float:

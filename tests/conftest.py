@@ -229,12 +229,16 @@ class PostgreSQL:
         return self.ask(self.url("postgres"), "SELECT datname FROM pg_database").split()
 
 
+def find_postgresql() -> Path | None:
+    """The folder of PostgreSQL's programs, which Debian does not put on PATH."""
+    return max(
+        (each.parent for each in Path("/usr/lib/postgresql").glob("*/bin/initdb")), default=None
+    )
+
+
 @pytest.fixture(scope="session")
 def postgresql_programs(required: Required) -> Path:
-    """The folder of PostgreSQL's programs, which Debian does not put on PATH."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    newest = found[-1] if found else None
-    return required.of(newest, "PostgreSQL is not installed: apt-get install postgresql").parent
+    return required.of(find_postgresql(), "PostgreSQL is not installed: apt-get install postgresql")
 
 
 @contextmanager

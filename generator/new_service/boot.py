@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 
 from . import environment
 from .checks import Failed
-from .programs import find_uv, run
+from .programs import find_uv, poe
 from .service import Service
 
 _START_SECONDS = 60
@@ -53,8 +53,7 @@ def _migrate(service: Service, variables: dict[str, str]) -> None:
     """Make the tables of a service that has any, in the scratch database of `variables`."""
     if service.setting("tool", "poe", "tasks", "migrate") is None:
         return
-    command = [find_uv(), "run", "--frozen", "--no-sync", "poe", "-q", "migrate"]
-    done = run(command, service.folder, variables)
+    done = poe("migrate", service.folder, variables)
     if done.returncode != 0:
         raise Failed(f"poe migrate failed\n{done.stdout}")
 

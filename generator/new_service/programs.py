@@ -46,6 +46,14 @@ def run(
     )
 
 
+def poe(
+    task: str, folder: Path, variables: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a task of the service in `folder`, in the environment that is installed there."""
+    command = [find_uv(), "run", "--frozen", "--no-sync", "poe", "-q", task]
+    return run(command, folder, variables)
+
+
 def own_environment() -> dict[str, str]:
     """The caller's environment without its virtual environment, which is not the service's."""
     return {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}

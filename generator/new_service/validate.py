@@ -11,7 +11,7 @@ from typing import Literal
 from .boot import boot
 from .checks import Failed, lock, provenance, residue
 from .errors import BadInput
-from .programs import find_uv, own_environment, run
+from .programs import find_uv, own_environment, poe, run
 from .report import Report, Step
 from .service import Service
 
@@ -115,9 +115,7 @@ def _check(service: Service, name: str) -> str:
         return boot(service)
     # Colours and progress bars would only spoil the lines that are shown.
     variables = own_environment() | {"NO_COLOR": "1", "PYTHONUNBUFFERED": "1"}
-    done = run(
-        [find_uv(), "run", "--frozen", "--no-sync", "poe", "-q", name], service.folder, variables
-    )
+    done = poe(name, service.folder, variables)
     if done.returncode != 0:
         raise Failed(done.stdout or f"ended with exit code {done.returncode}")
     return _last_words(done.stdout)
