@@ -114,7 +114,7 @@ class _Response:
         if message["type"] == "http.response.start":
             headers = message["headers"]
             if message["status"] == HTTP_413_CONTENT_TOO_LARGE and PLAIN_TEXT in headers:
-                return self._replace(HTTP_413_CONTENT_TOO_LARGE)
+                return self._replace()
             self.status = message["status"]
             own = dict(headers)
             added = SECURITY_HEADERS
@@ -125,8 +125,8 @@ class _Response:
             return _nothing()
         return self._send(message)
 
-    async def _replace(self, status: int) -> None:
-        await self.answer(status)
+    async def _replace(self) -> None:
+        await self.answer(HTTP_413_CONTENT_TOO_LARGE)
         self._replaced = True
 
     async def answer(self, status: int, **members: str) -> None:

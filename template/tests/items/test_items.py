@@ -185,4 +185,4 @@ def test_a_body_that_is_no_item_is_refused(client: TestClient, content: str) -> 
     )
 
     assert response.status_code in {400, 422}
-    refused(response, response.status_code)
+    assert response.headers["content-type"] == "application/problem+json"

@@ -10,37 +10,35 @@ from .settings import DatabaseSettings
 
 def create_engine(settings: DatabaseSettings) -> AsyncEngine:
     """An engine for the database of `settings`; nothing connects yet."""
-    if settings.address.get_backend_name() == "sqlite":
-        return _sqlite(settings)
-    milliseconds = int(settings.statement_timeout * 1000)
-    options = settings.address.query.get("options", "")
-    return create_async_engine(
-        settings.address,
-        hide_parameters=True,  # the logs are no place for what a client sent
-        # Notices a connection that the server has closed before a request gets it.
-        pool_pre_ping=True,
-        pool_size=settings.pool_size,
-        pool_timeout=settings.pool_timeout,
-        connect_args={
-            "connect_timeout": settings.connect_timeout,
-            "options": f"-c timezone=utc -c statement_timeout={milliseconds} {options}",
-        },
-    )
-
-
-def _sqlite(settings: DatabaseSettings) -> AsyncEngine:
-    Path(settings.address.database or "").parent.mkdir(parents=True, exist_ok=True)
+    on_sqlite = settings.address.get_backend_name() == "sqlite"
     engine = create_async_engine(
         settings.address,
         hide_parameters=True,  # the logs are no place for what a client sent
+        # Notices a connection that the server has closed before a request gets it.
+        pool_pre_ping=not on_sqlite,
         pool_size=settings.pool_size,
         pool_timeout=settings.pool_timeout,
-        # What a statement waits for here is the one writer before it.
-        connect_args={"timeout": settings.statement_timeout},
+        connect_args=_sqlite(settings) if on_sqlite else _postgresql(settings),
     )
-    event.listen(engine.sync_engine, "connect", _on_connect)
-    event.listen(engine.sync_engine, "begin", _on_begin)
+    if on_sqlite:
+        Path(settings.address.database or "").parent.mkdir(parents=True, exist_ok=True)
+        event.listen(engine.sync_engine, "connect", _on_connect)
+        event.listen(engine.sync_engine, "begin", _on_begin)
     return engine
+
+
+def _sqlite(settings: DatabaseSettings) -> dict[str, object]:
+    # What a statement waits for here is the one writer before it.
+    return {"timeout": settings.statement_timeout}
+
+
+def _postgresql(settings: DatabaseSettings) -> dict[str, object]:
+    milliseconds = int(settings.statement_timeout * 1000)
+    options = settings.address.query.get("options", "")
+    return {
+        "connect_timeout": settings.connect_timeout,
+        "options": f"-c timezone=utc -c statement_timeout={milliseconds} {options}",
+    }
 
 
 def _on_connect(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
