@@ -90,8 +90,6 @@ class _Creation:
         with rendered:
             everything = render(self.template, self.folder, answers, defaults=defaults, ask=ask)
         name, modules = str(everything["service_name"]), _names(everything.get("modules"))
-        # Some may have been chosen at the prompt, or by the team.
-        self.template.questions.check_needs(modules)
         files = sorted(
             path.relative_to(self.folder).as_posix()
             for path in self.folder.rglob("*")

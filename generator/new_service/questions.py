@@ -125,11 +125,6 @@ class Questions:
         answers = {}
         for name, value in given.items():
             question = self.asked.get(name)
-            # A choice of modules is told by its modules, even before there are any; then the
-            # choice of none is no answer to a question.
-            if question is not None and question.name == "modules" and question.computed:
-                question.answer(value)
-                continue
             if question is None or question.computed:
                 hint = _suggest(name, self.open_names(), "this template asks nothing")
                 raise BadInput(f"{origin}: there is no question {name!r}.", hint)
