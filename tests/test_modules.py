@@ -189,9 +189,7 @@ def test_arrows_choose_where_to_start_from(start: str, with_modules: str, tmp_pa
     terminal.expect("Start from")
     terminal.expect("pick modules one by one")
     terminal.send("\r" if start == "minimal" else "\x1b[B\r")
-    for prompt in ("What does it do", "Lowest Python version"):
-        terminal.expect(prompt)
-        terminal.send("\r")
+    take_defaults(terminal)
     assert terminal.expect(["Create it", "Modules"]) == 0
     terminal.send("y")
     terminal.expect(pexpect.EOF)
@@ -211,9 +209,7 @@ def test_interrupt_at_the_prompts_of_modules_leaves_nothing(
     terminal.expect("pick modules one by one")
     if at == "Modules":
         terminal.send("\x1b[B\x1b[B\r")
-        for prompt in ("What does it do", "Lowest Python version"):
-            terminal.expect(prompt)
-            terminal.send("\r")
+        take_defaults(terminal)
         terminal.expect("Modules")
     terminal.send("\x03")
     terminal.expect(pexpect.EOF)
@@ -230,9 +226,7 @@ def test_the_prompt_does_not_take_a_choice_that_lacks_a_need(
     terminal = prompted(with_modules, tmp_path)
     terminal.expect("pick modules one by one")
     terminal.send("\x1b[B\x1b[B\r")
-    for prompt in ("What does it do", "Lowest Python version"):
-        terminal.expect(prompt)
-        terminal.send("\r")
+    take_defaults(terminal)
     terminal.expect("Modules")
     terminal.send("\x1b[B \r")
     terminal.send("\x1b[A \r")
@@ -244,6 +238,13 @@ def test_the_prompt_does_not_take_a_choice_that_lacks_a_need(
     assert terminal.exitstatus == 0
     answers = (tmp_path / "shop" / ".copier-answers.yml").read_text("utf-8")
     assert "modules:\n- greetings\n- farewells\n" in answers
+
+
+def take_defaults(terminal: pexpect.spawn[str]) -> None:
+    """Answer the questions before that for modules with Enter."""
+    for prompt in ("What does it do", "Lowest Python version"):
+        terminal.expect(prompt)
+        terminal.send("\r")
 
 
 def prompted(template: str, folder: Path) -> pexpect.spawn[str]:
