@@ -113,7 +113,8 @@ def test_rendering_twice_gives_the_same_bytes(template: Path, tmp_path: Path) ->
 def test_a_service_of_any_name_is_formatted_and_linted(
     name: str, new_service: Run, service: Path, tmp_path: Path
 ) -> None:
-    new_service("create", name, "--yes", "--no-lock", "--no-git")
+    everything = ("--with", "database,example")
+    new_service("create", name, "--yes", "--no-lock", "--no-git", *everything)
     ruff = service / ".venv" / "bin" / "ruff"
 
     run(ruff, "format", "--check", cwd=tmp_path / name)
