@@ -4,11 +4,14 @@ import sys
 
 from command import create, help_of_the_command
 from database import items
+from lifecycle import changes, looks
 from service import health
 
 BENCHMARKS = {
     "help": lambda: [help_of_the_command()],
     "create": lambda: [create()],
+    "changes": changes,
+    "looks": looks,
     "health": health,
     "items": items,
 }

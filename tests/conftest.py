@@ -15,6 +15,8 @@ from typing import TypeVar
 
 import pytest
 
+pytest_plugins = ["shop"]
+
 ROOT = Path(__file__).parents[1]
 COMMAND = str(Path(sys.executable).with_name("new-service"))
 UV = str(Path(sys.executable).with_name("uv"))  # the wheel that new-service depends on

@@ -179,6 +179,10 @@ def test_service_recovers_when_its_database_comes_back(
                 server.start()
                 for _ in range(5):
                     assert client.get(ITEMS).status_code == 200
+            # Restarted between two requests: no connection of the pool is alive any more.
+            server.stop()
+            server.start()
+            assert client.get(ITEMS).status_code == 200
             assert client.get("/health/ready").status_code == 200
             listed = client.get(ITEMS).json()["items"]
             assert [item["name"] for item in listed] == ["pen", "pencil"]

@@ -51,7 +51,9 @@ depends_on = None
 
 
 def upgrade() -> None:
+    # SQLite gets another table in place of this one.
     with op.batch_alter_table("items") as batch:
+        batch.alter_column("name", existing_type=sa.String(100), type_=sa.String(200))
         batch.add_column(sa.Column("colour", sa.String(length=20), nullable=True))
 
 
@@ -151,7 +153,8 @@ def versions(tmp_path_factory: pytest.TempPathFactory) -> Path:
     models = package / "items" / "models.py"
     column = "    colour: Mapped[str | None] = mapped_column(String(20))\n"
     text = models.read_text()
-    models.write_text(text.replace("    version: Mapped[int]", f"{column}    version: Mapped[int]"))
+    text = text.replace("    version: Mapped[int]", f"{column}    version: Mapped[int]")
+    models.write_text(text.replace("String(100)", "String(200)"))
     return repository(folder, tag="v1.1.0")
 
 

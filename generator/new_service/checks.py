@@ -1,19 +1,57 @@
-"""The checks that `validate` brings along; `boot` is a file of its own."""
+"""The checks that need no environment of the service; `boot` is a file of its own."""
 
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from . import source
-from .errors import NewServiceError
-from .git import describe, git
+from .errors import BadInput, NewServiceError
+from .git import git
 from .programs import find_uv, run
+from .report import Report, Step
 from .service import Service
 
 
 class Failed(Exception):
     """A check's answer is no; the message is what it shows."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """The outcome of one check."""
+
+    name: str
+    status: Literal["passed", "failed", "skipped"]
+    seconds: float
+    detail: str
+
+    @classmethod
+    def of(cls, name: str, check: Callable[[], str]) -> "Result":
+        """Run a check, which returns what is worth a line or raises what is wrong."""
+        status: Literal["passed", "failed"] = "passed"
+        with Step(name) as step:
+            try:
+                step.detail = check()
+            except (Failed, BadInput) as failed:
+                status, step.detail = "failed", str(failed).strip()
+        return cls(name, status, round(step.seconds or 0.0, 3), step.detail)
+
+
+_SHOWN_LINES = 20
+
+
+def tell(report: Report, result: Result) -> None:
+    """Print the line of a check, and what it found below."""
+    mark = {"passed": "✓", "failed": "✗", "skipped": "·"}[result.status]
+    if result.status == "passed":
+        report.line(Step(result.name, result.detail, mark, result.seconds))
+        return
+    report.line(Step(result.name, "", mark, result.seconds))
+    for line in result.detail.splitlines()[-_SHOWN_LINES:]:
+        report.say(f"      {line}")
 
 
 _FOLDERS = {".git", ".venv", "__pycache__", "node_modules", ".mypy_cache", ".ruff_cache"}
@@ -27,14 +65,8 @@ def provenance(service: Service) -> str:
     """The answers file can be read, and the version that it records can be had."""
     try:
         answers = service.answers()
-        url, recorded = str(answers["_src_path"]), str(answers["_commit"])
-        with source.opened(url) as template:
-            if not source.has_commit(template.clone, recorded):
-                raise Failed(
-                    f"{source.without_credentials(url)} has no version {recorded}: "
-                    "install a newer new-service, or ask who hosts the template."
-                )
-            version = describe(template.clone, recorded)
+        with source.opened(str(answers["_src_path"])) as template:
+            version = template.at(str(answers["_commit"])).version
     except NewServiceError as error:
         raise Failed(f"{error.message}\n{error.hint}") from error
     return f"template {version}" + (f", pin {service.pin}" if service.pin else "")
@@ -42,10 +74,17 @@ def provenance(service: Service) -> str:
 
 def residue(service: Service) -> str:
     """No conflict marker, no rejected hunk, and nothing that rendering should have replaced."""
-    found = [line for path in _files(service.folder) for line in _residues(service, path)]
+    found = [line for line, _ in residues(service)]
     if found:
         raise Failed("\n".join(found))
     return ""
+
+
+def residues(service: Service) -> Iterator[tuple[str, Path]]:
+    """What `residue` finds, each with the file where it is."""
+    for path in _files(service.folder):
+        for line in _residues(service, path):
+            yield line, path
 
 
 def _files(folder: Path) -> Iterator[Path]:
@@ -109,3 +148,11 @@ def lock(service: Service) -> str:
             f"uv.lock is not in step with pyproject.toml; renew it with: uv lock\n{checked.stdout}"
         )
     return ""
+
+
+# They read a few files and are over in a moment.
+CHEAP: dict[str, Callable[[Service], str]] = {
+    "provenance": provenance,
+    "residue": residue,
+    "lock": lock,
+}

@@ -25,6 +25,18 @@ app = typer.Typer(
 
 _INTERRUPTED = 130
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+Modules = Annotated[list[str], typer.Argument(metavar="MODULE...", help="Such as database.")]
+Project = Annotated[Path, typer.Option(metavar="DIR", help="The service, or a folder in it.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would change.")]
+AllowConflicts = Annotated[
+    bool, typer.Option("--allow-conflicts", help="Leave conflicts in the files, to be solved.")
+]
+NoLock = Annotated[bool, typer.Option("--no-lock", help="Do not renew uv.lock.")]
+NoCheck = Annotated[bool, typer.Option("--no-check", help="Leave out the checks.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing.")]
+Data = Annotated[
+    list[str] | None, typer.Option(metavar="KEY=VALUE", help="An answer.", show_default=False)
+]
 
 
 def _print_version(wanted: bool) -> None:
@@ -58,15 +70,13 @@ def create(
         list[str] | None, typer.Option("--with", metavar="M,M", help="Modules.", show_default=False)
     ] = None,
     preset: Annotated[str | None, typer.Option(help="A starting point, such as minimal.")] = None,
-    data: Annotated[
-        list[str] | None, typer.Option(metavar="KEY=VALUE", help="An answer.", show_default=False)
-    ] = None,
+    data: Data = None,
     answers_file: Annotated[Path | None, typer.Option(help="Answers in a YAML file.")] = None,
     template: Annotated[str | None, typer.Option(metavar="URL", help="Another template.")] = None,
     template_version: Annotated[
         str | None, typer.Option(metavar="V", help="A version or a range, such as '~=1.4'.")
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing.")] = False,
+    yes: Yes = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be made.")] = False,
     no_git: Annotated[bool, typer.Option("--no-git", help="No repository, no commit.")] = False,
     no_lock: Annotated[bool, typer.Option("--no-lock", help="No uv.lock.")] = False,
@@ -92,6 +102,89 @@ def create(
         ),
         Report(as_json=as_json),
     )
+
+
+@app.command()
+def add(
+    modules: Modules,
+    project: Project = Path(),
+    data: Data = None,
+    dry_run: DryRun = False,
+    allow_conflicts: AllowConflicts = False,
+    no_lock: NoLock = False,
+    no_check: NoCheck = False,
+    yes: Yes = False,
+    as_json: Json = False,
+) -> None:
+    """Add modules to a service, keeping its owner's edits."""
+    from . import engine, lifecycle
+
+    wishes = engine.Wishes(
+        project, dry_run, allow_conflicts, lock=not no_lock, check=not no_check, yes=yes
+    )
+    raise typer.Exit(lifecycle.add(modules, data or [], wishes, Report(as_json=as_json)))
+
+
+@app.command()
+def remove(
+    modules: Modules,
+    project: Project = Path(),
+    dry_run: DryRun = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Delete files that the owner has edited, too.")
+    ] = False,
+    allow_conflicts: AllowConflicts = False,
+    no_lock: NoLock = False,
+    no_check: NoCheck = False,
+    yes: Yes = False,
+    as_json: Json = False,
+) -> None:
+    """Remove modules from a service, keeping its owner's edits."""
+    from . import engine, lifecycle
+
+    wishes = engine.Wishes(
+        project, dry_run, allow_conflicts, force, lock=not no_lock, check=not no_check, yes=yes
+    )
+    raise typer.Exit(lifecycle.remove(modules, wishes, Report(as_json=as_json)))
+
+
+@app.command()
+def update(
+    project: Project = Path(),
+    to: Annotated[
+        str | None, typer.Option(metavar="V", help="A version or a range, such as '~=1.4'.")
+    ] = None,
+    dry_run: DryRun = False,
+    allow_conflicts: AllowConflicts = False,
+    no_lock: NoLock = False,
+    no_check: NoCheck = False,
+    yes: Yes = False,
+    as_json: Json = False,
+) -> None:
+    """Move a service to a newer version of its template, keeping its owner's edits."""
+    from . import engine, lifecycle
+
+    wishes = engine.Wishes(
+        project, dry_run, allow_conflicts, lock=not no_lock, check=not no_check, yes=yes
+    )
+    raise typer.Exit(lifecycle.update(to, wishes, Report(as_json=as_json)))
+
+
+@app.command()
+def status(
+    folders: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[DIR]...", help="Services; default: the one around here."),
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Exit 1 if one is outdated, off its pin or unreadable.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Show where services stand: version, pin, newer versions, drift."""
+    from . import status as standing
+
+    raise typer.Exit(standing.status(folders or [], check=check, report=Report(as_json=as_json)))
 
 
 @app.command()

@@ -18,7 +18,7 @@ from .errors import BadInput
 from .git import commit_all, git, is_inside_work_tree
 from .locking import lock
 from .programs import find_uv
-from .questions import Answers, Questions
+from .questions import Answers, Questions, split_data
 from .rendering import render
 from .report import Report, Step
 from .service import Service
@@ -111,7 +111,7 @@ class _Creation:
         self.report.document(
             {
                 "path": str(destination),
-                "package": everything["package"],
+                "package": everything.get("package", name.replace("-", "_")),
                 "modules": modules,
                 "template": source.without_credentials(self.template.url),
                 "version": self.template.version,
@@ -178,10 +178,11 @@ def _answers(wishes: Wishes, questions: Questions) -> Answers:
     """What the command line says, later ones overriding: answers file, preset, --data, --with."""
     answers: Answers = {}
     if wishes.answers_file is not None:
-        answers |= questions.checked(_read_answers(wishes.answers_file), str(wishes.answers_file))
+        given = questions.without_computed(_read_answers(wishes.answers_file))
+        answers |= questions.checked(given, str(wishes.answers_file))
     if wishes.preset is not None:
         answers |= questions.preset(wishes.preset)
-    answers |= questions.checked(_split_data(wishes.data), "--data")
+    answers |= questions.checked(split_data(wishes.data), "--data")
     if wishes.modules:
         chosen = [part.strip() for given in wishes.modules for part in given.split(",")]
         chosen = [*_names(answers.get("modules")), *(part for part in chosen if part)]
@@ -211,14 +212,6 @@ def _read_answers(path: Path) -> dict[str, object]:
     if not isinstance(content, dict):
         raise BadInput(f"the answers file {path} holds no answers.", "it is YAML: KEY: VALUE.")
     return {str(key): value for key, value in content.items() if not str(key).startswith("_")}
-
-
-def _split_data(data: list[str]) -> dict[str, object]:
-    pairs = [each.partition("=") for each in data]
-    for key, equals, _ in pairs:
-        if not equals or not key:
-            raise BadInput(f"--data {key!r} has no value.", "write it as --data KEY=VALUE.")
-    return {key.strip(): value for key, _, value in pairs}
 
 
 def _nobody_to_ask(questions: Questions, answers: Answers) -> BadInput:

@@ -25,6 +25,32 @@ def write(folder: Path) -> bool:
     return True
 
 
+def extend(folder: Path) -> list[str]:
+    """Append to `.env` what `.env.example` sets and it does not name; nothing is rewritten.
+
+    Returns the names of the variables that came; none where there is no `.env`.
+    """
+    path, example = folder / ".env", folder / ".env.example"
+    if not path.is_file() or not example.is_file():
+        return []
+    text = path.read_text("utf-8")
+    named = {match[1] for match in _VARIABLE.finditer(text)}
+    lines: list[str] = []
+    comments: list[str] = []
+    new: list[str] = []
+    for line in example.read_text("utf-8").splitlines():
+        variable = re.match(r"([A-Z][A-Z0-9_]*)=", line)
+        if variable and variable[1] not in named:
+            lines += [*comments, line]
+            new.append(variable[1])
+        comments = [*comments, line] if line.startswith("#") else []
+    if new:
+        with path.open("a", encoding="utf-8", newline="\n") as file:
+            start = "\n" if text.endswith("\n") else "\n\n"
+            file.write(start + filled("\n".join(lines)) + "\n")
+    return new
+
+
 def scratch(folder: Path) -> dict[str, str]:
     """The caller's environment, its settings of the service replaced by the example's.
 

@@ -3,6 +3,7 @@
 import os
 import re
 import subprocess
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 RELEASE = re.compile(r"v\d+\.\d+\.\d+")
@@ -16,25 +17,58 @@ def environment() -> dict[str, str]:
     return kept | {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C.UTF-8"}
 
 
-def git(folder: Path, *arguments: str, timeout: float | None = None) -> str:
-    """Run git in `folder` and return what it prints, stripped.
+def config(settings: Mapping[str, str], base: Mapping[str, str]) -> dict[str, str]:
+    """Variables that give git `settings`, beside those that the variables in `base` give it."""
+    count = int(base.get("GIT_CONFIG_COUNT") or "0")
+    variables = {"GIT_CONFIG_COUNT": str(count + len(settings))}
+    for at, (key, value) in enumerate(settings.items(), start=count):
+        variables |= {f"GIT_CONFIG_KEY_{at}": key, f"GIT_CONFIG_VALUE_{at}": value}
+    return variables
+
+
+def git(
+    folder: Path,
+    *arguments: str,
+    timeout: float | None = None,
+    stdin: str | None = None,
+    variables: Mapping[str, str] | None = None,
+    keeping_open: Collection[int] = (),
+) -> str:
+    """Run git in `folder` and return what it prints, without the line ends at the end.
+
+    `variables` are added to the environment; the descriptors in `keeping_open` stay open in git.
 
     Raises:
         subprocess.CalledProcessError: git ended non-zero; `stderr` says why.
         subprocess.TimeoutExpired: it took longer than `timeout` seconds.
     """
-    command = ["git", "-C", str(folder), *arguments]
+    # Hooks are for the user's own commands.
+    command = ["git", "-C", str(folder), "-c", "core.hooksPath=/dev/null", *arguments]
+    # In bytes: file names may be any, and line ends are left alone.
     done = subprocess.run(
         command,
-        check=True,
+        check=False,
         capture_output=True,
-        text=True,
-        encoding="utf-8",
-        env=environment(),
-        stdin=subprocess.DEVNULL,
+        env={**environment(), **(variables or {})},
+        input=(stdin or "").encode("utf-8", "surrogateescape"),
         timeout=timeout,
+        pass_fds=keeping_open,
     )
-    return done.stdout.strip()
+    output = done.stdout.decode("utf-8", "surrogateescape")
+    if done.returncode != 0:
+        said = done.stderr.decode("utf-8", "replace")
+        raise subprocess.CalledProcessError(done.returncode, command, output, said)
+    return output.rstrip("\n")
+
+
+def names(listed: str) -> list[str]:
+    """The names in what git prints with `-z`."""
+    return [name for name in listed.split("\0") if name]
+
+
+def listed(items: Iterable[str]) -> str:
+    """`items` as git reads them with `-z`."""
+    return "".join(f"{item}\0" for item in items)
 
 
 def describe(repository: Path, commit: str) -> str:
@@ -66,13 +100,13 @@ def is_inside_work_tree(folder: Path) -> bool:
 def commit_all(folder: Path, message: str) -> None:
     """Commit everything in `folder` that git does not ignore.
 
-    Hooks, signing and global ignores of the user's are for the user's own commits; without an
+    Signing and global ignores of the user's are for the user's own commits; without an
     identity a fallback one is used, for this commit only.
 
     Raises:
         subprocess.CalledProcessError: git refuses; `stderr` says why.
     """
-    ours = ["-c", "core.hooksPath=/dev/null", "-c", "commit.gpgSign=false"]
+    ours = ["-c", "commit.gpgSign=false"]
     try:
         git(folder, "var", "GIT_AUTHOR_IDENT")
         git(folder, "var", "GIT_COMMITTER_IDENT")

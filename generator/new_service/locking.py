@@ -1,6 +1,10 @@
 """Lock a service to the set of packages that its template was tested with."""
 
+import subprocess
+import tomllib
 from pathlib import Path
+
+from packaging.version import Version
 
 from .programs import find_uv, run
 from .report import Step
@@ -28,6 +32,42 @@ def lock(folder: Path, template: Template, step: Step) -> bool:
         reason = "the index gives no upload times" if undated else f"those of {day} do not resolve"
         step.detail = f"{packages} packages, the newest: {reason}"
     return True
+
+
+def relock(folder: Path, template: Template, step: Step) -> bool:
+    """Bring `uv.lock` in step with pyproject.toml; False, and words in `step`, if that fails.
+
+    What is locked stays. What comes new is as the template was tested, unless its owner has moved
+    on to newer packages already.
+    """
+    path, day = folder / "uv.lock", template.questions.known_good
+    text, before = path.read_text("utf-8"), _versions(path)
+    if day:
+        _renew(folder, "--exclude-newer", day)
+        after = _versions(path)
+        if any(after[name] < before[name] for name in before.keys() & after.keys()):
+            path.write_text(text, "utf-8")
+    plain = _renew(folder)
+    if plain.returncode != 0:
+        path.write_text(text, "utf-8")
+        return _unlocked(step, plain.stdout)
+    step.detail = f"{len(_versions(path))} packages"
+    return True
+
+
+def _renew(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """`uv lock`; without network, from what uv has in its cache."""
+    command = [find_uv(), "lock", *options]
+    done = run(command, folder)
+    return run([*command, "--offline"], folder) if _no_network(done.stdout) else done
+
+
+def _versions(lock: Path) -> dict[str, Version]:
+    """The packages of a lock; the service itself, which has no index, is left out."""
+    packages = tomllib.loads(lock.read_text("utf-8"))["package"]
+    return {
+        each["name"]: Version(each["version"]) for each in packages if "registry" in each["source"]
+    }
 
 
 def _no_network(output: str) -> bool:

@@ -7,7 +7,7 @@ overridden, so answers are checked here before Copier sees them.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Self
+from typing import Self, cast
 
 from .errors import BadInput
 
@@ -37,6 +37,8 @@ class Question:
         """
         if self.multiselect:
             return self._several(given)
+        if self.type in {"yaml", "json"} and not isinstance(given, str):
+            return cast("Answer", given)  # of any form
         if self.type == "bool" and not isinstance(given, bool):
             if str(given).lower() not in _BOOLEANS:
                 raise BadInput(
@@ -131,6 +133,29 @@ class Questions:
             answers[name] = question.answer(value)
         return answers
 
+    def recorded(self, answers: Mapping[str, object], origin: str) -> Answers:
+        """Those of the answers in the file `origin` that this version of the template knows.
+
+        Raises:
+            BadInput: one is none of the choices that there are.
+        """
+        known: Answers = {}
+        for name, question in self.asked.items():
+            if name in answers:
+                try:
+                    known[name] = question.answer(answers[name])
+                except BadInput as bad:
+                    raise BadInput(f"{origin}: {bad.message}", bad.hint) from bad
+        return known
+
+    def without_computed(self, recorded: Mapping[str, object]) -> dict[str, object]:
+        """`recorded`, such as an answers file, without what the template computes by itself."""
+        return {
+            name: answer
+            for name, answer in recorded.items()
+            if not ((question := self.asked.get(name)) and question.computed)
+        }
+
     def preset(self, name: str) -> Answers:
         """The answers of a preset.
 
@@ -144,6 +169,19 @@ class Questions:
             )
         given = {key: value for key, value in self.presets[name].items() if key != "summary"}
         return self.checked(given, f"preset {name}")
+
+    def with_needs(self, modules: Iterable[str]) -> list[str]:
+        """`modules`, each once, after those that it needs and that are not there yet."""
+        complete: list[str] = []
+        for module in modules:
+            if module not in complete:
+                complete += [
+                    each
+                    for each in self.with_needs(self.needs.get(module, []))
+                    if each not in complete
+                ]
+                complete.append(module)
+        return complete
 
     def check_needs(self, modules: Iterable[str]) -> None:
         """See that the needs of `modules` are among them.
@@ -161,6 +199,19 @@ class Questions:
                 )
 
 
+def split_data(data: list[str]) -> dict[str, object]:
+    """What `--data KEY=VALUE` gives.
+
+    Raises:
+        BadInput: one is not of that form.
+    """
+    pairs = [each.partition("=") for each in data]
+    for key, equals, _ in pairs:
+        if not equals or not key:
+            raise BadInput(f"--data {key!r} has no value.", "write it as --data KEY=VALUE.")
+    return {key.strip(): value for key, _, value in pairs}
+
+
 def _question(name: str, details: object) -> Question:
     if not isinstance(details, dict):
         details = {"default": details}
@@ -168,7 +219,7 @@ def _question(name: str, details: object) -> Question:
         name=name,
         type=str(details.get("type", "yaml")),
         multiselect=bool(details.get("multiselect", False)),
-        computed=details.get("when", True) is False,
+        computed=details.get("when", True) is False or details.get("ask", True) is False,
         has_default="default" in details,
         choices=_choices(details.get("choices")),
     )

@@ -1,5 +1,8 @@
 """Rendering by Copier, with its errors put into new-service's words."""
 
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
 
@@ -20,26 +23,69 @@ def render(
         TemplateUnavailable: the template needs trust, a newer Copier, or cannot be rendered.
         KeyboardInterrupt: Ctrl-C at a prompt.
     """
-    import copier  # 0.3 s that --help need not wait for
-    import copier.errors
-    from jinja2 import TemplateError
-    from plumbum import ProcessExecutionError, local
+    with _in_our_words(template.variables):
+        import copier  # 0.3 s that --help need not wait for
 
-    try:
-        # Copier's git runs in plumbum's copy of the environment, not in os.environ.
-        with local.env(**template.variables):
-            worker = copier.run_copy(
-                template.url,
+        worker = copier.run_copy(
+            template.url,
+            folder,
+            dict(answers),
+            vcs_ref=template.commit,
+            settings=copier.Settings(),
+            defaults=not ask,
+            user_defaults=dict(defaults),
+            quiet=True,
+        )
+    return cast("dict[str, object]", dict(worker.answers.combined))
+
+
+def update(
+    template: Template, folder: Path, answers: Answers, *, variables: Mapping[str, str], ask: bool
+) -> None:
+    """Bring the service in `folder` to `template` and `answers`, its edits kept; or conflicts.
+
+    Of the questions that have no recorded answer, those not in `answers` are asked, or take
+    defaults. Git runs with `variables` besides the template's.
+
+    Raises:
+        NewServiceError, KeyboardInterrupt: as for `render`; `folder` may be half updated.
+    """
+    with _in_our_words({**template.variables, **variables}):
+        import copier
+        from copier.errors import MissingFileWarning
+
+        with warnings.catch_warnings():
+            # Templates may ask whether there is an answers file, by `_external_data`.
+            warnings.simplefilter("ignore", MissingFileWarning)
+            copier.run_update(
                 folder,
                 dict(answers),
                 vcs_ref=template.commit,
                 settings=copier.Settings(),
                 defaults=not ask,
-                user_defaults=dict(defaults),
+                skip_answered=True,
+                overwrite=True,
                 quiet=True,
             )
+
+
+@contextmanager
+def _in_our_words(variables: Mapping[str, str]) -> Iterator[None]:
+    """Copier's environment and errors; its git runs in plumbum's copy, not in os.environ."""
+    import copier.errors
+    from jinja2 import TemplateError
+    from plumbum import ProcessExecutionError, local
+
+    try:
+        with local.env(**variables):
+            yield
     except copier.errors.CopierAnswersInterrupt as interrupt:
         raise KeyboardInterrupt from interrupt
+    except copier.errors.InteractiveSessionError as nobody:
+        raise BadInput(
+            "there is nobody to ask, and a question has no answer yet.",
+            "answer it with --data KEY=VALUE, or add --yes for the defaults.",
+        ) from nobody
     except copier.errors.UnsafeTemplateError as unsafe:
         raise TemplateUnavailable(
             "the template wants to run code of its own (tasks, migrations or extensions).",
@@ -55,7 +101,6 @@ def render(
         raise TemplateUnavailable(
             f"the template cannot be rendered: {failed}", "tell its owner, or use another version."
         ) from failed
-    return cast("dict[str, object]", dict(worker.answers.combined))
 
 
 def _invalid(message: str) -> BadInput:

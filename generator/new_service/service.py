@@ -1,6 +1,8 @@
 """A generated service, as its files on disk tell about it."""
 
+import shutil
 import tomllib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -32,6 +34,30 @@ class Service:
                 f"{folder} is no service: it has no pyproject.toml.", "name a service's folder."
             )
         return cls(folder)
+
+    @classmethod
+    def around(cls, folder: Path) -> Self:
+        """The service that `folder` belongs to: the nearest folder above with an answers file.
+
+        Raises:
+            BadInput: there is none.
+        """
+        folder = folder.expanduser().resolve()
+        for each in (folder, *folder.parents):
+            if (each / ANSWERS_FILE).is_file():
+                return cls(each)
+        raise BadInput(
+            f"{folder} is in no service: there is no {ANSWERS_FILE}.",
+            "go to a service's folder, or name it with --project.",
+        )
+
+    def forget_bytecode(self, deleted: Iterable[str]) -> None:
+        """Remove folders that hold nothing but bytecode of files that were deleted."""
+        for folder in {self.folder / path for name in deleted for path in Path(name).parents[:-1]}:
+            if folder.is_dir() and all(
+                each.is_dir() or each.suffix == ".pyc" for each in folder.rglob("*")
+            ):
+                shutil.rmtree(folder)
 
     @cached_property
     def project(self) -> dict[str, object]:

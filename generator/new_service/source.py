@@ -6,7 +6,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import metadata
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -16,7 +16,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import Version
 
 from .errors import BadInput, ProgramMissing, TemplateUnavailable
-from .git import RELEASE, describe, git
+from .git import RELEASE, config, describe, git
 from .questions import Questions
 
 _CLONE_SECONDS = 120
@@ -36,6 +36,40 @@ class Template:
     questions: Questions = field(repr=False)
     variables: Mapping[str, str] = field(repr=False)
     """Environment for Copier, in which git finds `url` in `clone`."""
+
+    def at(self, version: str) -> "Template":
+        """Another version of the template: a tag, or what an answers file records.
+
+        Raises:
+            TemplateUnavailable: there is none of that name, or it cannot be read.
+        """
+        if not has_commit(self.clone, version):
+            raise TemplateUnavailable(
+                f"the template {without_credentials(self.url)} has no version {version}.",
+                "upgrade new-service, which carries the versions of its own template, or ask who "
+                "hosts this one.",
+            )
+        return self._in(version)
+
+    def chosen(self, wanted: str) -> "Template":
+        """The newest version of the template that `wanted` means, a tag, a version or a range.
+
+        Raises:
+            TemplateUnavailable: there is none.
+            BadInput: `wanted` is no range of versions.
+        """
+        return self._in(_choose(self.clone, wanted, self.url))
+
+    def _in(self, revision: str) -> "Template":
+        commit = _resolve(self.clone, revision, self.url)
+        if commit == self.commit:
+            return self
+        return replace(
+            self,
+            commit=commit,
+            version=describe(self.clone, commit),
+            questions=_questions(self.clone, commit, self.url),
+        )
 
 
 def canonical_url() -> str:
@@ -104,7 +138,6 @@ def _clone(location: str, clone: Path, address: str) -> None:
     try:
         git(
             clone.parent,
-            "-c", "core.hooksPath=/dev/null",
             "clone", "--quiet", "--mirror", "--", location, str(clone),
             timeout=_CLONE_SECONDS,
         )  # fmt: skip
@@ -203,9 +236,4 @@ def _redirect(address: str, clone: Path) -> dict[str, str]:
     """Have git read `clone` where `address` is asked for, beside the caller's own settings."""
     if not urlsplit(address).scheme and "@" not in address:
         return {}  # a local path is read where it is
-    count = int(os.environ.get("GIT_CONFIG_COUNT") or "0")
-    return {
-        "GIT_CONFIG_COUNT": str(count + 1),
-        f"GIT_CONFIG_KEY_{count}": f"url.{clone}.insteadOf",
-        f"GIT_CONFIG_VALUE_{count}": _for_git(address),
-    }
+    return config({f"url.{clone}.insteadOf": _for_git(address)}, os.environ)

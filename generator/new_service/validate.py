@@ -2,35 +2,17 @@
 
 import os
 import xml.etree.ElementTree as ET
-from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Literal
 
 from .boot import boot
-from .checks import Failed, lock, provenance, residue
+from .checks import CHEAP, Failed, Result, tell
 from .errors import BadInput
 from .programs import find_uv, own_environment, poe, run
-from .report import Report, Step
+from .report import Report
+from .repository import undo_interrupted
 from .service import Service
-
-_SHOWN_LINES = 20
-_READ_ONLY: dict[str, Callable[[Service], str]] = {
-    "provenance": provenance,
-    "residue": residue,
-    "lock": lock,
-}
-
-
-@dataclass(frozen=True)
-class Result:
-    """The outcome of one check."""
-
-    name: str
-    status: Literal["passed", "failed", "skipped"]
-    seconds: float
-    detail: str
 
 
 def validate(
@@ -43,7 +25,8 @@ def validate(
         ProgramMissing: uv or git is not installed.
     """
     service = Service.at(folder)
-    names = list(dict.fromkeys([*_READ_ONLY, *service.checks, "boot"]))
+    undo_interrupted(service.folder)
+    names = list(dict.fromkeys([*CHEAP, *service.checks, "boot"]))
     _check_names([*only, *skip], names)
     wanted = [name for name in names if (not only or name in only) and name not in skip]
     if not wanted:
@@ -79,7 +62,7 @@ def _run(service: Service, wanted: list[str], report: Report) -> list[Result]:
             for name, future in zip(wanted, futures, strict=True):
                 with report.waiting(name):
                     results.append(future.result())
-                _tell(report, results[-1])
+                tell(report, results[-1])
         except KeyboardInterrupt:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
@@ -88,7 +71,7 @@ def _run(service: Service, wanted: list[str], report: Report) -> list[Result]:
 
 def _prepare(service: Service, wanted: list[str]) -> str:
     """Install the service's environment once, for all checks that use it; what failed, if any."""
-    if not set(wanted) - _READ_ONLY.keys():
+    if not set(wanted) - CHEAP.keys():
         return ""
     if not (service.folder / "uv.lock").is_file():
         return "its environment cannot be installed: there is no uv.lock; make it with: uv lock"
@@ -97,20 +80,19 @@ def _prepare(service: Service, wanted: list[str]) -> str:
 
 
 def _result(service: Service, name: str, environment: "Future[str]") -> Result:
-    obstacle = "" if name in _READ_ONLY else environment.result()
-    with Step(name) as step:
-        status: Literal["passed", "failed"]
-        try:
-            step.detail = obstacle or _check(service, name)
-            status = "failed" if obstacle else "passed"
-        except (Failed, BadInput) as failed:
-            status, step.detail = "failed", str(failed).strip()
-    return Result(name, status, round(step.seconds or 0.0, 3), step.detail)
+    obstacle = "" if name in CHEAP else environment.result()
+
+    def check() -> str:
+        if obstacle:
+            raise Failed(obstacle)
+        return _check(service, name)
+
+    return Result.of(name, check)
 
 
 def _check(service: Service, name: str) -> str:
-    if name in _READ_ONLY:
-        return _READ_ONLY[name](service)
+    if name in CHEAP:
+        return CHEAP[name](service)
     if name == "boot":
         return boot(service)
     # Colours and progress bars would only spoil the lines that are shown.
@@ -125,16 +107,6 @@ def _last_words(output: str) -> str:
     """The closing line of a tool, such as `142 passed in 6.0 s`."""
     lines = [line.strip("= ") for line in output.splitlines() if line.strip("=- ")]
     return lines[-1][:100] if lines else ""
-
-
-def _tell(report: Report, result: Result) -> None:
-    mark = {"passed": "✓", "failed": "✗", "skipped": "·"}[result.status]
-    if result.status == "passed":
-        report.line(Step(result.name, result.detail, mark, result.seconds))
-        return
-    report.line(Step(result.name, "", mark, result.seconds))
-    for line in result.detail.splitlines()[-_SHOWN_LINES:]:
-        report.say(f"      {line}")
 
 
 def _summarise(report: Report, results: list[Result], failed: list[str], service: Service) -> None:

@@ -1,0 +1,123 @@
+"""Where a change is tried: a copy of a service's last commit, in a repository of its own.
+
+It borrows the objects of the service's repository, but neither its settings nor its user's: hooks,
+signing, line ends, ignored names and filters have no say in what Copier does here.
+"""
+
+import os
+import re
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+from .git import config, environment, git, names
+from .repository import Change, Repository, Stage, differences
+
+_IDENTITY = {
+    f"GIT_{who}_{what}": value
+    for who in ("AUTHOR", "COMMITTER")
+    for what, value in (("NAME", "new-service"), ("EMAIL", "new-service@localhost"))
+}
+_CONFLICT = re.compile(r"^<{7} [^\n]*\n(.*?)^={7}\n(.*?)^>{7} [^\n]*$", re.MULTILINE | re.DOTALL)
+
+
+@dataclass
+class Outcome:
+    """What a change would do to a service."""
+
+    changes: list[Change]
+    stages: list[Stage] = field(default_factory=list)
+    """Of the paths in conflict, for the index."""
+
+    @property
+    def conflicts(self) -> list[str]:
+        """The paths that hold both versions, for somebody to choose from."""
+        rejected = [change.path for change in self.changes if change.path.endswith(".rej")]
+        return sorted({stage.path for stage in self.stages} | set(rejected))
+
+
+@dataclass(frozen=True)
+class Scratch:
+    """The copy; its root is the service's folder, wherever that is in its own repository."""
+
+    folder: Path
+    before: str
+    """The tree of the last commit."""
+    variables: dict[str, str]
+    """For every git in here, Copier's too."""
+
+    @classmethod
+    def of(cls, repository: Repository, template_variables: dict[str, str]) -> Self:
+        """Copy the last commit of a service into the state folder of its repository."""
+        folder, tree = repository.state / "service", repository.tree()
+        settings = {"safe.directory": "*", "gc.auto": "0", "core.quotePath": "false"}
+        variables = {
+            **template_variables,
+            **_IDENTITY,
+            **config(settings, os.environ | template_variables),
+            "GIT_CONFIG_GLOBAL": os.devnull,
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "GIT_TEMPLATE_DIR": "",
+            "GIT_DEFAULT_HASH": repository.object_format,
+        }
+        ours = cls(folder, tree, variables)
+        git(repository.state, "init", "--quiet", str(folder), variables=variables)
+        alternates = folder / ".git" / "objects" / "info" / "alternates"
+        alternates.write_text(f"{repository.objects}\n", "utf-8")
+        commit = ours.git("commit-tree", tree, "-m", "before")
+        ours.git("reset", "--quiet", "--hard", commit)
+        return ours
+
+    def git(self, *arguments: str, stdin: str | None = None, index: Path | None = None) -> str:
+        """Run git in the copy."""
+        variables = self.variables | ({"GIT_INDEX_FILE": str(index)} if index else {})
+        return git(self.folder, *arguments, stdin=stdin, variables=variables)
+
+    def outcome(self) -> Outcome:
+        """What Copier has done here, all of it now in the index."""
+        stages = [Stage.parse(line) for line in names(self.git("ls-files", "--unmerged", "-z"))]
+        self.git("add", "--all", "--force")
+        return Outcome(self.changes(), stages)
+
+    def changes(self) -> list[Change]:
+        """What differs from before in the index."""
+        return differences(self.folder, self.before, self.git("write-tree"))
+
+    def restore(self, path: str) -> None:
+        """Give a path the content from before."""
+        self.git("checkout", self.before, "--", path)
+
+    def tree_of(self, folder: Path) -> str:
+        """The id of a folder's tree, made known here."""
+        index = self.folder.with_name("rendered-index")
+        self.git(f"--work-tree={folder}", "add", "--all", "--force", ".", index=index)
+        tree = self.git("write-tree", index=index)
+        index.unlink()
+        return tree
+
+    def hunks(self, path: str) -> Iterator[tuple[str, str]]:
+        """What the owner has and what the template has, where a file holds both."""
+        text = (self.folder / path).read_text("utf-8", "replace")
+        for conflict in _CONFLICT.finditer(text):
+            yield conflict[1], conflict[2]
+
+    def hand_over(self, outcome: Outcome, repository: Repository) -> None:
+        """Give the service's repository the objects of an outcome."""
+        ids = {change.new_id for change in outcome.changes if change.kind != "deleted"}
+        ids |= {stage.object_id for stage in outcome.stages}
+        packed = subprocess.run(
+            ["git", "-C", str(self.folder), "pack-objects", "--stdout", "--quiet"],
+            env=environment() | self.variables,
+            input="".join(f"{each}\n" for each in sorted(ids)).encode(),
+            capture_output=True,
+            check=True,
+        )
+        subprocess.run(
+            ["git", "-C", str(repository.root), "unpack-objects", "-q"],
+            env=environment(),
+            input=packed.stdout,
+            capture_output=True,
+            check=True,
+        )

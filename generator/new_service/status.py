@@ -1,0 +1,250 @@
+"""Where services stand: version, pin, newer versions, drift, leftovers; many at once."""
+
+import multiprocessing
+import os
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from packaging.version import Version
+
+from . import drift, source
+from .checks import residues
+from .errors import BadInput, NewServiceError, TemplateUnavailable
+from .questions import Answers
+from .rendering import render
+from .report import Report
+from .repository import undo_interrupted
+from .service import ANSWERS_FILE, Service
+from .source import Template, releases
+from .versions import newest_inside, pin_of
+
+
+@dataclass
+class Row:
+    """What is known of one service; `error` says why no more."""
+
+    path: Path
+    error: str = ""
+    template: str = ""
+    version: str = ""
+    pin: str | None = None
+    newest: str | None = None
+    """The newest version inside the pin."""
+    newest_outside: str | None = None
+    """The newest of all, where the pin does not accept it."""
+    off_pin: bool = False
+    modified: list[str] = field(default_factory=list)
+    deleted: list[str] = field(default_factory=list)
+    leftovers: list[str] = field(default_factory=list)
+
+    @property
+    def outdated(self) -> bool:
+        """Whether `update` would move it."""
+        return bool(self.newest) and self.newest != self.version
+
+    @property
+    def is_well(self) -> bool:
+        return not (self.error or self.outdated or self.off_pin)
+
+
+@dataclass
+class _Known:
+    """A service whose answers could be read, with its template."""
+
+    row: Row
+    service: Service
+    template: Template
+    answers: Answers
+
+    @property
+    def rendering(self) -> "_Rendering":
+        answers = sorted((name, repr(answer)) for name, answer in self.answers.items())
+        return self.template.url, self.template.commit, tuple(answers)
+
+
+_Rendering = tuple[str, str, tuple[tuple[str, str], ...]]
+
+
+def status(folders: list[Path], *, check: bool, report: Report) -> int:
+    """Print where the services in `folders` stand, default: the one around here.
+
+    Returns 1 if `check` is set and one is outdated, off its pin, or cannot be read; else 0.
+
+    Raises:
+        BadInput: no folder is given, and there is no service around here.
+    """
+    rows = [Row(folder.expanduser().resolve()) for folder in folders]
+    if not rows:
+        rows = [Row(Service.around(Path()).folder)]
+    with ExitStack() as stack, report.waiting(f"{len(rows)} services"):
+        known = list(_read(rows, stack))
+        _look_for_drift(known, stack)
+    _print(rows, report)
+    report.document({"services": [_as_json(row) for row in rows]})
+    return 1 if check and not all(row.is_well for row in rows) else 0
+
+
+def _read(rows: list[Row], stack: ExitStack) -> Iterator[_Known]:
+    """The services that can be read; the rows of the others say why not."""
+    opened: dict[str, Template | NewServiceError] = {}
+    at: dict[tuple[str, str], Template] = {}
+    for row in rows:
+        try:
+            service = _service(row.path)
+            answers = service.answers()
+            url, recorded = str(answers["_src_path"]), str(answers["_commit"])
+            row.template = source.without_credentials(url)
+            template = _opened(url, opened, stack)
+            if (url, recorded) not in at:
+                at[url, recorded] = template.at(recorded)
+            mine = at[url, recorded]
+            _compare_versions(row, service, template, mine)
+            yield _Known(row, service, mine, mine.questions.recorded(answers, ANSWERS_FILE))
+        except NewServiceError as error:
+            row.error = error.message
+
+
+def _service(folder: Path) -> Service:
+    if not (folder / ANSWERS_FILE).is_file():
+        raise BadInput(f"no service: there is no {ANSWERS_FILE}.", "name a service's folder.")
+    undo_interrupted(folder)
+    return Service(folder)
+
+
+def _opened(url: str, opened: dict[str, Template | NewServiceError], stack: ExitStack) -> Template:
+    if url not in opened:
+        try:
+            opened[url] = stack.enter_context(source.opened(url))
+        except NewServiceError as error:
+            opened[url] = error
+    template = opened[url]
+    if isinstance(template, NewServiceError):
+        raise template
+    return template
+
+
+def _compare_versions(row: Row, service: Service, template: Template, mine: Template) -> None:
+    row.version, row.pin = mine.version, service.pin
+    pin = pin_of(service)
+    row.off_pin = pin is not None and Version(mine.version) not in pin
+    try:
+        newest = newest_inside(template, pin)
+    except TemplateUnavailable:
+        row.newest, row.off_pin = None, True
+    else:
+        is_newer = Version(newest.version) > Version(mine.version)
+        row.newest = newest.version if is_newer else mine.version
+    beyond = next(iter(releases(template.clone)), None)
+    if pin is not None and beyond is not None and beyond not in pin:
+        row.newest_outside = str(beyond)
+
+
+def _look_for_drift(known: list[_Known], stack: ExitStack) -> None:
+    """Render what is distinct once, side by side, and compare."""
+    groups: defaultdict[_Rendering, list[_Known]] = defaultdict(list)
+    for each in known:
+        groups[each.rendering].append(each)
+    scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="new-service-")))
+    jobs = [
+        (group[0].template, group[0].answers, scratch / str(number))
+        for number, group in enumerate(groups.values())
+    ]
+    for group, job, error in zip(groups.values(), jobs, _render_all(jobs), strict=True):
+        for each in group:
+            if error:
+                each.row.error = error
+                continue
+            found = drift.compare(job[2], each.service.folder)
+            each.row.modified, each.row.deleted = found.modified, found.deleted
+            paths = {path for _, path in residues(each.service)}
+            each.row.leftovers = sorted(
+                path.relative_to(each.service.folder).as_posix() for path in paths
+            )
+
+
+_Job = tuple[Template, Answers, Path]
+
+
+def _render_all(jobs: list[_Job]) -> list[str]:
+    """Render side by side, in processes: Copier's environment is one for all threads."""
+    if len(jobs) < 2:
+        return [_render(job) for job in jobs]
+    import copier  # noqa: F401  once, before the processes part
+
+    context = multiprocessing.get_context("fork")
+    with ProcessPoolExecutor(min(len(jobs), os.cpu_count() or 2), mp_context=context) as pool:
+        return list(pool.map(_render, jobs))
+
+
+def _render(job: _Job) -> str:
+    """Render one; what went wrong, if anything."""
+    template, answers, folder = job
+    try:
+        render(template, folder, answers, defaults={}, ask=False)
+    except NewServiceError as error:
+        return error.message
+    return ""
+
+
+def _as_json(row: Row) -> dict[str, object]:
+    return {
+        "path": str(row.path),
+        "template": row.template or None,
+        "version": row.version or None,
+        "pin": row.pin,
+        "newest": row.newest,
+        "newest_outside": row.newest_outside,
+        "outdated": row.outdated,
+        "off_pin": row.off_pin,
+        "modified": row.modified,
+        "deleted": row.deleted,
+        "leftovers": row.leftovers,
+        "error": row.error or None,
+    }
+
+
+def _print(rows: list[Row], report: Report) -> None:
+    names = [row.path.name for row in rows]
+    width = max([len("service"), *map(len, names)])
+    pins = max([len("pin"), *(len(row.pin or "-") for row in rows)])
+    report.say(f"  {'service':<{width}}  {'template':<10} {'pin':<{pins}}  {'newest':<16} drift")
+    for row in rows:
+        start = f"  {row.path.name:<{width}}"
+        if row.error:
+            report.say(f"{start}  ! {row.error}")
+            continue
+        pin = (row.pin or "-") + ("!" if row.off_pin else "")
+        report.say(
+            f"{start}  {row.version:<10} {pin:<{pins}}  {_newest(row):<16} {_drift(row)}".rstrip()
+        )
+    _count(rows, report)
+
+
+def _newest(row: Row) -> str:
+    inside = row.newest if row.outdated else "="
+    return f"{inside or '-'} ({row.newest_outside})" if row.newest_outside else inside or "-"
+
+
+def _drift(row: Row) -> str:
+    counts = {
+        "edited": len(row.modified),
+        "deleted": len(row.deleted),
+        "left over": len(row.leftovers),
+    }
+    said = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+    return said or "clean"
+
+
+def _count(rows: list[Row], report: Report) -> None:
+    counts = {
+        "outdated": sum(row.outdated and not row.error for row in rows),
+        "off their pin": sum(row.off_pin and not row.error for row in rows),
+        "cannot be read": sum(bool(row.error) for row in rows),
+    }
+    said = " · ".join(f"{count} {what}" for what, count in counts.items() if count)
+    report.say(f"  {said or 'all are up to date'}")

@@ -1,0 +1,71 @@
+"""Which versions of its template a service accepts, and which of them is the one to move to."""
+
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.version import Version
+
+from .errors import BadInput, TemplateUnavailable
+from .service import Service
+from .source import Template, releases
+
+
+def pin_of(service: Service) -> SpecifierSet | None:
+    """The range that a service accepts; None if it has no pin.
+
+    Raises:
+        BadInput: its pin is no range of versions.
+    """
+    pin = service.pin
+    if pin is None:
+        return None
+    try:
+        return SpecifierSet(pin)
+    except InvalidSpecifier as bad:
+        raise BadInput(
+            f"the pin {pin!r} in pyproject.toml is no range of versions.",
+            "write [tool.new-service] template-version like '~=1.4' or '>=1.2,<2'.",
+        ) from bad
+
+
+def newest_inside(template: Template, pin: SpecifierSet | None) -> Template:
+    """The newest version that a pin accepts; without a pin, what `template` was opened with.
+
+    Raises:
+        TemplateUnavailable: it accepts none of those there are.
+    """
+    if pin is None:
+        return template
+    known = releases(template.clone)
+    found = next((version for version in known if version in pin), None)
+    if found is None:
+        newest = ", ".join(map(str, known[:5])) or "none is released yet"
+        raise TemplateUnavailable(
+            f"no version of the template matches the pin '{pin}'.",
+            f"mend template-version in pyproject.toml; versions there are: {newest}.",
+        )
+    return template.at(f"v{found}")
+
+
+def target_of(template: Template, recorded: Template, service: Service, to: str | None) -> Template:
+    """The version to move a service to from `recorded`, which is the answer if none is newer.
+
+    Raises:
+        BadInput: `to` lies outside the pin, or is older than what the service has.
+        TemplateUnavailable: there is no such version.
+    """
+    pin = pin_of(service)
+    target = template.chosen(to) if to else newest_inside(template, pin)
+    if to and pin and Version(target.version) not in pin:
+        raise BadInput(
+            f"{target.version} is outside the pin '{pin}'.",
+            "move the pin: set template-version = "
+            f'"~={target.version.rpartition(".")[0]}" under [tool.new-service] in pyproject.toml, '
+            "commit that, and update again.",
+        )
+    if Version(target.version) < Version(recorded.version):
+        if to:
+            raise BadInput(
+                f"the service has {recorded.version} already; {target.version} is older.",
+                "an update is undone by git: git revert the commit that made it.",
+            )
+        return recorded
+    return target

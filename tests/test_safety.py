@@ -1,0 +1,370 @@
+"""Whatever happens during a change: the service is as before or as after, nothing is lost."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from conftest import COMMAND, Required, Run, clean_environment, run
+from shop import FAST, commit, create, failure, git, status
+
+MOMENTS = 25
+FILES = 4000
+MOVE = """
+import os
+import sys
+from pathlib import Path
+from new_service.repository import Holder, Repository, differences
+
+repository = Repository.around(Path(sys.argv[1]))
+if "--stop" in sys.argv:
+    Holder._swap_index = lambda self: os._exit(9)
+with repository.held() as (holder, _):
+    changes = differences(repository.root, "HEAD", "next")
+    print("moving", flush=True)
+    holder.move(changes, [])
+"""
+
+
+def kill(process: subprocess.Popen[str], *, family: bool) -> None:
+    """SIGKILL, to the process alone or to all that it has started."""
+    if family:
+        os.killpg(process.pid, signal.SIGKILL)
+    else:
+        process.kill()
+    ended(process)
+
+
+def ended(process: subprocess.Popen[str]) -> int:
+    """Its exit code."""
+    process.communicate()
+    return process.returncode
+
+
+def start(*command: str | Path, cwd: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [str(each) for each in command],
+        cwd=cwd,
+        env=clean_environment(),
+        start_new_session=True,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+
+
+def is_whole(shop: Path, head: str, after: str) -> str:
+    """See that nothing lies between before and after; the tree that it is."""
+    run(COMMAND, "validate", "--only", "residue", cwd=shop)  # the next command
+    assert not (shop / ".git" / "new-service").exists()
+    assert not (shop / ".git" / "index.lock").exists()
+    assert git(shop, "rev-parse", "HEAD") == head
+    assert git(shop, "diff", "--name-only") == ""
+    assert git(shop, "ls-files", "--others", "--exclude-standard") == ""
+    tree = git(shop, "write-tree")
+    assert tree in {git(shop, "rev-parse", "HEAD^{tree}"), after}
+    return tree
+
+
+def spread(seconds: float) -> Iterator[float]:
+    """Moments spread over a time, in seconds from its beginning."""
+    for moment in range(MOMENTS):
+        yield seconds * moment / MOMENTS
+
+
+def test_killed_at_any_moment_of_an_update(shop: Path) -> None:
+    head = git(shop, "rev-parse", "HEAD")
+    started = time.monotonic()
+    run(COMMAND, "update", *FAST, cwd=shop)
+    seconds = time.monotonic() - started
+    after = git(shop, "write-tree")
+    for number, moment in enumerate(spread(seconds)):
+        git(shop, "reset", "--hard", "--quiet")
+        process = start(COMMAND, "update", *FAST, cwd=shop)
+        time.sleep(moment)
+        kill(process, family=number % 2 == 0)
+        is_whole(shop, head, after)
+    git(shop, "reset", "--hard", "--quiet")
+
+    run(COMMAND, "update", *FAST, cwd=shop)
+    assert git(shop, "write-tree") == after
+
+
+@pytest.fixture
+def large(shop: Path) -> Path:
+    """The service with thousands of files, which a commit `next` changes, adds or deletes."""
+    data = shop / "data.d"
+    for number in range(FILES):
+        (data / str(number % 50)).mkdir(parents=True, exist_ok=True)
+        (data / str(number % 50) / f"{number}.txt").write_text(f"{number}\n" * 20)
+    commit(shop)
+    before = git(shop, "rev-parse", "HEAD")
+    for number in range(0, FILES, 3):
+        (data / str(number % 50) / f"{number}.txt").unlink()
+        (data / str((number + 1) % 50) / f"{number + 1}.txt").write_text(f"new {number}\n" * 2000)
+        (data / f"new {number % 50}").mkdir(exist_ok=True)
+        (data / f"new {number % 50}" / f"{number}.txt").write_text(f"{number}\n")
+    commit(shop)
+    git(shop, "branch", "next")
+    git(shop, "reset", "--hard", "--quiet", before)
+    return shop
+
+
+def test_killed_at_any_moment_of_a_large_move(large: Path) -> None:
+    head, after = git(large, "rev-parse", "HEAD"), git(large, "rev-parse", "next^{tree}")
+    started = time.monotonic()
+    run(sys.executable, "-c", MOVE, large)
+    seconds = time.monotonic() - started
+    assert is_whole(large, head, after) == after
+    undone = 0
+    for number, moment in enumerate(spread(seconds)):
+        git(large, "reset", "--hard", "--quiet")
+        process = start(sys.executable, "-c", MOVE, large, cwd=large)
+        assert process.stdout
+        assert process.stdout.readline() == "moving\n"
+        time.sleep(moment)
+        kill(process, family=number % 2 == 0)
+        undone += (large / ".git" / "new-service" / "journal").exists()
+        is_whole(large, head, after)
+
+    assert undone > MOMENTS / 5  # enough of them hit the move itself
+
+
+def test_edits_made_after_a_kill_are_left_alone(large: Path) -> None:
+    stopped = run(sys.executable, "-c", MOVE, large, "--stop", check=False)
+    assert stopped.returncode == 9
+    mine, gone = large / "data.d" / "1" / "1.txt", large / "data.d" / "3" / "3.txt"
+    assert "new" in mine.read_text()
+    assert not gone.exists()
+    mine.write_text("mine\n")
+    (large / "data.d" / "new 0" / "0.txt").write_text("mine, too\n")
+    told = run(COMMAND, "update", "--dry-run", *FAST, cwd=large, check=False)
+
+    assert "edited since, and left as they are: data.d/1/1.txt, data.d/new 0/0.txt" in told.stdout
+    assert status(large) == [" M data.d/1/1.txt", '?? "data.d/new 0/0.txt"']
+    assert mine.read_text() == "mine\n"
+    assert gone.read_text() == "3\n" * 20
+
+
+def test_interrupted_update_leaves_everything_as_it_was(shop: Path) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        process = start(COMMAND, "update", *FAST, cwd=shop)
+        state = shop / ".git" / "new-service" / "service"
+        until = time.monotonic() + 30
+        while not state.exists() and time.monotonic() < until:
+            time.sleep(0.01)
+        os.kill(process.pid, number)
+
+        assert ended(process) == 130
+        assert not (shop / ".git" / "new-service").exists()
+        assert status(shop) == []
+
+
+def test_two_changes_at_once_are_refused(shop: Path, change: Run) -> None:
+    descriptor = os.open(shop / ".git", os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)  # as the other one does
+        refused = failure(change("update", check=False), 2)
+    finally:
+        os.close(descriptor)
+
+    assert "another new-service is changing" in refused
+    change("update")
+
+
+def test_files_that_git_does_not_know_are_never_overwritten(shop: Path, change: Run) -> None:
+    with (shop / ".gitignore").open("a") as ignored:
+        ignored.write("NOTES.md\n")
+    commit(shop)
+    (shop / "NOTES.md").write_text("Mine alone.\n")
+    for options in ((), ("--allow-conflicts",)):
+        refused = change("update", *options, check=False)
+        assert refused.returncode == 3
+        assert "NOTES.md" in refused.stdout.partition("in the way")[2]
+    assert (shop / "NOTES.md").read_text() == "Mine alone.\n"
+
+    (shop / "NOTES.md").unlink()
+    (shop / "NOTES.md").mkdir()
+    (shop / "NOTES.md" / "mine").touch()
+    document = json.loads(change("update", "--json", check=False).stdout)
+    assert document["would_lose"] == ["NOTES.md/mine"]
+    assert status(shop) == []
+
+    shutil.rmtree(shop / "NOTES.md")
+    change("update")
+    assert (shop / "NOTES.md").read_text() == "Notes.\n"
+
+
+HOSTILE = """
+[core]
+    autocrlf = true
+    hooksPath = {hooks}
+    excludesFile = {excludes}
+    quotePath = true
+[commit]
+    gpgSign = true
+[tag]
+    gpgSign = true
+[gpg]
+    program = /bin/false
+[init]
+    templateDir = {templates}
+    defaultBranch = trunk
+[status]
+    showUntrackedFiles = no
+    relativePaths = false
+[diff]
+    noprefix = true
+    mnemonicPrefix = true
+    external = /bin/false
+[apply]
+    whitespace = error
+[merge]
+    conflictStyle = diff3
+[user]
+    useConfigOnly = true
+"""
+
+
+@pytest.fixture
+def hostile_home(tmp_path: Path) -> Path:
+    """A home whose git configuration would spoil what happens in a repository of ours."""
+    home = tmp_path / "home"
+    for folder in ("hooks", "templates/hooks"):
+        (home / folder).mkdir(parents=True)
+        for hook in ("pre-commit", "post-checkout", "post-index-change", "commit-msg"):
+            (home / folder / hook).write_text("#!/bin/sh\necho spoiled >> README.md\nexit 1\n")
+            (home / folder / hook).chmod(0o755)
+    (home / "excludes").write_text("*.py\nNOTES.md\n*.toml\n")
+    (home / ".gitconfig").write_text(
+        HOSTILE.format(
+            hooks=home / "hooks", excludes=home / "excludes", templates=home / "templates"
+        )
+    )
+    return home
+
+
+def test_git_configuration_of_the_user_does_not_get_in_the_way(
+    shop: Path, hostile_home: Path, tmp_path: Path
+) -> None:
+    plain = Path(shutil.copytree(shop, tmp_path / "plain"))
+    run(COMMAND, "update", *FAST, cwd=plain)
+    environment = {"HOME": str(hostile_home), "XDG_CONFIG_HOME": str(hostile_home)}
+    told = run(COMMAND, "update", *FAST, cwd=shop, env=environment)
+
+    assert "nothing is committed" in told.stdout
+    assert git(shop, "write-tree") == git(plain, "write-tree")
+    assert (shop / "NOTES.md").read_bytes() == b"Notes.\r\n"  # as the user wants it
+    assert "spoiled" not in (shop / "README.md").read_text()
+    run("git", "-c", "core.hooksPath=/", "add", "--update", cwd=shop, env=environment)
+    assert git(shop, "write-tree") == git(plain, "write-tree")
+    git(shop, "reset", "--hard", "--quiet")
+    (shop / "untracked.txt").touch()
+    refused = run(COMMAND, "update", *FAST, cwd=shop, env=environment, check=False)
+    assert "not clean: untracked.txt" in failure(refused, 2)
+
+
+def test_a_service_in_a_folder_of_a_larger_repository(versions: Path, tmp_path: Path) -> None:
+    root = tmp_path / "mono répo"
+    folder = root / "all services" / "für 'uns'"
+    folder.mkdir(parents=True)
+    (root / "other.txt").write_text("other\n")
+    git(root, "init", "--quiet")
+    shop = create(folder, versions, "1.0.0")
+    commit(root)
+    git(root, "checkout", "--quiet", "--detach")
+    (root / "other.txt").write_text("changed\n")
+    (root / "all services" / "new.txt").touch()
+    inside = shop / "src" / "shop"
+    told = json.loads(run(COMMAND, "update", "--json", *FAST, cwd=inside).stdout)
+
+    assert told["project"] == str(shop)
+    assert "NOTES.md" in {each["path"] for each in told["changes"]}
+    place = "all services/für 'uns'/shop"
+    listed = run("git", "-c", "core.quotePath=false", "status", "--porcelain", "-z", cwd=root)
+    assert sorted(listed.stdout.split("\0")[:-1]) == sorted(
+        [
+            " M other.txt",
+            "?? all services/new.txt",
+            f"M  {place}/.copier-answers.yml",
+            f"A  {place}/NOTES.md",
+            f"M  {place}/src/shop/settings.py",
+        ]
+    )
+    assert (shop / "NOTES.md").is_file()
+    git(root, "commit", "--quiet", "-m", "x", "--", "all services")
+    run(COMMAND, "add", "example", "--yes", "--project", shop, *FAST, cwd=root)
+    assert (inside / "items" / "router.py").is_file()
+
+
+def test_a_service_in_a_worktree_and_in_a_submodule(shop: Path, tmp_path: Path) -> None:
+    git(shop, "worktree", "add", "--quiet", "--detach", str(tmp_path / "work tree"))
+    outer = tmp_path / "outer"
+    outer.mkdir()
+    git(outer, "init", "--quiet")
+    git(outer, "-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(shop), "sub")
+    for place in (tmp_path / "work tree", outer / "sub"):
+        run(COMMAND, "update", *FAST, cwd=place)
+        assert "A  NOTES.md" in status(place)
+    assert status(shop) == []
+    assert len(git(shop, "worktree", "list").splitlines()) == 2
+
+
+def in_namespace(required: Required, script: str, *arguments: str | Path, cwd: Path) -> str:
+    """What a script prints that may mount file systems of its own."""
+    unshare = ["unshare", "--map-root-user", "--mount"]
+    allowed = subprocess.run([*unshare, "true"], capture_output=True, check=False)
+    required.of(allowed.returncode == 0 or None, "mount namespaces are not allowed: unshare(1)")
+    return run(*unshare, "bash", "-euc", script, "-", *arguments, cwd=cwd).stdout
+
+
+FULL = """
+mkdir full; mount -t tmpfs -o size=32m none full
+cp -r "$2" full/shop; cd full/shop
+for room in 0 8 32 64 128 256 512; do
+    dd if=/dev/zero of=../ballast bs=1k count=40000 2> /dev/null || true
+    truncate --size=-$((room * 1024)) ../ballast
+    code=0; "$1" update --no-lock --no-check > /dev/null 2> ../../words || code=$?
+    rm ../ballast
+    test ! -e .git/new-service && test ! -e .git/index.lock
+    git diff --quiet
+    if test $code = 0; then git reset --hard --quiet; else grep -q "^hint: " ../../words; fi
+    test -z "$(git status --porcelain)"
+    echo $code
+done
+"""
+
+
+def test_a_full_disk_changes_nothing(shop: Path, tmp_path: Path, required: Required) -> None:
+    codes = in_namespace(required, FULL, COMMAND, shop, cwd=tmp_path).split()
+
+    assert codes[0] == "2"
+    assert codes[-1] == "0"
+    assert set(codes) == {"0", "2"}
+
+
+READ_ONLY = """
+mount --bind "$2/$3" "$2/$3"; mount -o remount,bind,ro "$2/$3"; cd "$2"
+code=0; "$1" update --no-lock --no-check || code=$?
+cd /; umount "$2/$3"; cd "$2"
+test -z "$(git status --porcelain)" && test ! -e .git/new-service
+echo $code
+"""
+
+
+@pytest.mark.parametrize("place", [".", ".git", "src"])
+def test_a_read_only_tree_is_left_alone(place: str, shop: Path, required: Required) -> None:
+    told = in_namespace(required, READ_ONLY, COMMAND, shop, place, cwd=shop)
+
+    assert told.split()[-1] == "2"
