@@ -114,6 +114,19 @@ def repository(folder: Path, *, tag: str | None = None) -> Path:
     return folder
 
 
+def clone_of_this(folder: Path) -> Path:
+    """This repository as a fresh clone in `folder`, with what is not committed yet."""
+    run("git", "clone", "--quiet", ROOT, folder)
+    listed = run("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", cwd=ROOT)
+    for name in filter(None, listed.stdout.split("\0")):
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
+    if run("git", "status", "--porcelain", cwd=folder).stdout:
+        repository(folder)
+    return folder
+
+
 def copy_template(folder: Path) -> Path:
     """The template of this working tree, uncommitted changes included, without its history."""
     folder.mkdir(parents=True)

@@ -117,6 +117,17 @@ def test_environment_file_grows_at_its_end(shop: Path, change: Run) -> None:
     assert sum(line.startswith("DATABASE_URL") for line in lines) == 1
 
 
+def test_environment_file_may_have_any_form(shop: Path, change: Run) -> None:
+    mine = b"export DATABASE_URL=sqlite:///mine.db\nDATABASE_POOL_SIZE = 5\nNAME=caf\xe9\n"
+    (shop / ".env").write_bytes(mine)
+    change("add", "database")
+
+    text = (shop / ".env").read_bytes()
+    assert text.startswith(mine)
+    assert b"DATABASE_POOL_TIMEOUT=10" in text
+    assert text.count(b"DATABASE_URL") == text.count(b"DATABASE_POOL_SIZE") == 1
+
+
 def test_a_module_that_another_needs_stays(shop: Path, change: Run) -> None:
     change("add", "example", "--yes")
     commit(shop)
@@ -469,6 +480,11 @@ def pin(text: str) -> Callable[[Path], None]:
     return write
 
 
+def number_as_pin(shop: Path) -> None:
+    edit(shop / "pyproject.toml", '"~=1.0"', "1.0")
+    commit(shop)
+
+
 REST = "service_name: shop\nmodules: []\n"
 BROKEN = {
     "no service": (no_service, ".copier-answers.yml", 2),
@@ -497,6 +513,17 @@ BROKEN = {
     ),
     "pin matches nothing": (pin("~=7.0"), "no version of the template matches the pin", 4),
     "pin is none": (pin("seven"), "no range of versions", 2),
+    "pin is no text": (number_as_pin, "is no text", 2),
+    "version has a strange character": (
+        answers('_commit: "v1.0.0\\0"\n_src_path: {src}\n' + REST), "holds no answers", 2,
+    ),
+    "template of an unknown user": (
+        answers("_commit: v1.0.0\n_src_path: ~nobody-here/t\n" + REST), "cannot be had", 4,
+    ),
+    "answers have a number": (
+        answers("1: x\n_commit: v1.0.0\n_src_path: {src}\n" + REST), "holds no answers", 2,
+    ),
+    "answers are nested": (answers("[" * 5000), "cannot be read", 2),
 }  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import ROOT, UV, Required, run
+from conftest import UV, Required, clone_of_this, run
 from shop import FAST, commit, edit, git
 
 pytestmark = pytest.mark.xdist_group("releases")  # one set of wheels
@@ -21,17 +21,8 @@ IDENTITY = {
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A scratch clone of this repository, with what is not committed yet."""
-    folder = tmp_path_factory.mktemp("release") / "new-service"
-    run("git", "clone", "--quiet", ROOT, folder)
-    listed = run("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", cwd=ROOT)
-    for name in filter(None, listed.stdout.split("\0")):
-        if (ROOT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, folder / name)
-    if git(folder, "status", "--porcelain"):
-        commit(folder)
-    return folder
+    """A scratch clone of this repository."""
+    return clone_of_this(tmp_path_factory.mktemp("release") / "new-service")
 
 
 def change_template(checkout: Path, version: str) -> None:

@@ -28,11 +28,13 @@ from new_service.repository import Holder, Repository, differences
 
 repository = Repository.around(Path(sys.argv[1]))
 if "--stop" in sys.argv:
-    Holder._swap_index = lambda self: os._exit(9)
+    from new_service import repository as module
+    module._unmerged = lambda *_: os._exit(9)  # between working tree and index
 with repository.held() as (holder, _):
-    changes = differences(repository.root, "HEAD", "next")
+    service = repository.prefix.rstrip("/")
+    changes = differences(repository.root, f"HEAD:{service}", f"next:{service}")
     print("moving", flush=True)
-    holder.move(changes, [])
+    holder.move(changes, [], lambda: None)
 """
 
 
@@ -232,6 +234,8 @@ HOSTILE = """
     whitespace = error
 [merge]
     conflictStyle = diff3
+[safe]
+    bareRepository = explicit
 [user]
     useConfigOnly = true
 """
@@ -273,6 +277,161 @@ def test_git_configuration_of_the_user_does_not_get_in_the_way(
     (shop / "untracked.txt").touch()
     refused = run(COMMAND, "update", *FAST, cwd=shop, env=environment, check=False)
     assert "not clean: untracked.txt" in failure(refused, 2)
+
+
+def test_git_configuration_of_the_user_does_not_get_in_the_way_of_removal(
+    shop: Path, change: Run, hostile_home: Path
+) -> None:
+    change("add", "example", "--yes")
+    commit(shop)
+    environment = {"HOME": str(hostile_home), "XDG_CONFIG_HOME": str(hostile_home)}
+    run(COMMAND, "remove", "example", "database", *FAST, cwd=shop, env=environment)
+
+    assert not (shop / "src" / "shop" / "database").exists()
+
+
+def test_variables_of_git_that_a_hook_has_do_not_get_in_the_way(shop: Path, tmp_path: Path) -> None:
+    plain = Path(shutil.copytree(shop, tmp_path / "plain"))
+    run(COMMAND, "update", *FAST, cwd=plain)
+    environment = {
+        "GIT_DIR": str(shop / ".git"),
+        "GIT_WORK_TREE": str(shop),
+        "GIT_INDEX_FILE": str(shop / ".git" / "index"),
+        "GIT_PREFIX": "",
+        "GIT_CONFIG_PARAMETERS": "'core.autocrlf'='true'",
+    }
+    run(COMMAND, "update", *FAST, cwd=shop, env=environment)
+
+    assert git(shop, "write-tree") == git(plain, "write-tree")
+    assert (shop / "NOTES.md").read_text() == "Notes.\n"
+
+
+def test_line_ends_by_attributes_do_not_get_in_the_way(shop: Path, change: Run) -> None:
+    (shop / ".gitattributes").write_text("* text=auto eol=crlf\n")
+    commit(shop)
+    git(shop, "rm", "-r", "--cached", "--quiet", ".")
+    git(shop, "reset", "--hard", "--quiet")
+    before = git(shop, "rev-parse", "HEAD^{tree}")
+    for command in ("add example", "remove example", "remove database"):
+        change(*command.split(), "--yes")
+        commit(shop)
+
+    assert git(shop, "rev-parse", "HEAD^{tree}") == before
+
+
+def test_strange_names_do_not_get_in_the_way(shop: Path, change: Run) -> None:
+    for name in ("é.txt", "*[a].txt", 'quo"te.txt', "two\nlines.txt", " space ", ":(top)", "-x"):
+        (shop / name).write_text("mine\n")
+    commit(shop)
+    before = git(shop, "rev-parse", "HEAD^{tree}")
+    for command in ("add", "remove"):
+        change(command, "database")
+        commit(shop)
+
+    assert git(shop, "rev-parse", "HEAD^{tree}") == before
+    assert (shop / "é.txt").read_text() == "mine\n"
+
+
+def test_files_that_the_owner_took_over_stay(shop: Path, change: Run) -> None:
+    change("add", "example", "--yes")
+    commit(shop)
+    change("remove", "example")
+    commit(shop)
+    git(shop, "checkout", "--quiet", "HEAD~1", "--", "src/shop/items")
+    (shop / "src" / "shop" / "items" / "vendored.pyc").touch()
+    commit(shop)
+    change("remove", "database")
+
+    assert (shop / "src" / "shop" / "items" / "router.py").is_file()
+    assert (shop / "src" / "shop" / "items" / "vendored.pyc").is_file()
+
+
+def test_an_index_that_is_locked_is_waited_for_and_then_left_alone(shop: Path, change: Run) -> None:
+    (shop / ".git" / "index.lock").touch()
+    refused = change("update", check=False)
+    assert "index.lock" in refused.stderr
+    assert refused.returncode == 2
+    (shop / ".git" / "index.lock").unlink()
+
+    assert status(shop) == []
+    assert not (shop / ".git" / "new-service").exists()
+
+
+STOPPED = """
+import os, signal
+from new_service import cli, repository
+
+move = repository.Holder._lock_index
+def interrupted(self):
+    os.kill(os.getpid(), signal.SIGTERM)
+    os.kill(os.getpid(), signal.SIGINT)
+    move(self)
+repository.Holder._lock_index = interrupted
+cli.main()
+"""
+
+
+def test_an_interrupt_during_the_move_comes_to_nothing(shop: Path) -> None:
+    done = run(sys.executable, "-c", STOPPED, "add", "database", *FAST, cwd=shop)
+
+    assert "nothing is committed" in done.stdout
+    assert "DATABASE_URL=" in (shop / ".env").read_text()
+
+
+def test_an_interrupted_move_in_another_service_of_the_repository_is_undone(
+    versions: Path, tmp_path: Path
+) -> None:
+    root = tmp_path / "mono"
+    for name in ("a", "b"):
+        (root / name).mkdir(parents=True)
+    git(root, "init", "--quiet")
+    one, other = (create(root / name, versions, "1.0.0") for name in ("a", "b"))
+    commit(root)
+    before = git(root, "rev-parse", "HEAD")
+    run(COMMAND, "update", *FAST, cwd=one)
+    commit(root)
+    git(root, "branch", "next")
+    git(root, "reset", "--hard", "--quiet", before)
+    assert run(sys.executable, "-c", MOVE, one, "--stop", check=False).returncode == 9
+    assert (one / "NOTES.md").exists()
+    (other / "README.md").write_text("mine\n")
+    refused = run(COMMAND, "update", *FAST, cwd=other, check=False)
+
+    assert "not clean: README.md" in refused.stderr
+    assert status(root) == [" M b/shop/README.md"]
+
+
+def test_a_reader_that_goes_away_does_not_matter(shop: Path) -> None:
+    done = run("sh", "-c", f"{COMMAND} update --no-lock --no-check | head -c 1", cwd=shop)
+
+    assert done.stderr == ""
+    assert not (shop / ".git" / "new-service").exists()
+
+
+def test_a_submodule_in_the_way_is_left_alone(shop: Path, change: Run, versions: Path) -> None:
+    git(
+        shop, "-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(versions),
+        "src/shop/database",
+    )  # fmt: skip
+    commit(shop)
+    refused = change("add", "database", check=False)
+
+    assert refused.returncode == 2
+    assert "src/shop/database is a submodule" in refused.stderr
+    assert status(shop) == []
+
+
+ENVIRONMENT = """
+mount --bind "$2/.env" "$2/.env"; mount -o remount,bind,ro "$2/.env"; cd "$2"
+"$1" add database --no-lock --no-check
+"""
+
+
+def test_an_environment_file_that_cannot_be_written_is_told(shop: Path, required: Required) -> None:
+    told = in_namespace(required, ENVIRONMENT, COMMAND, shop, cwd=shop)
+
+    assert ".env is as it was: Read-only file system" in told
+    assert "A  src/shop/database/engine.py" in status(shop)
 
 
 def test_a_service_in_a_folder_of_a_larger_repository(versions: Path, tmp_path: Path) -> None:

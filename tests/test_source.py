@@ -50,6 +50,14 @@ def test_embedded_template_records_the_canonical_url(new_service: Run, tmp_path:
     assert canonical().endswith(".git")
 
 
+def test_cache_of_plain_copier_is_left_alone(new_service: Run, tmp_path: Path) -> None:
+    """An older tool would prune the tags of a newer one from it."""
+    environment = {"NEW_SERVICE_TEMPLATE": "", "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    new_service("create", "orders-api", "--yes", "--no-lock", env=environment)
+
+    assert not (tmp_path / "cache" / "copier").exists()
+
+
 @pytest.mark.parametrize(
     ("wanted", "tag"),
     [

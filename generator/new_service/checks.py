@@ -113,7 +113,7 @@ def _residues(service: Service, path: Path) -> Iterator[str]:
         return  # no text, nothing that was rendered
     for marker in _MARKER.finditer(text):
         yield f"{name}:{_line(text, marker.start())}: conflict marker {marker[1]}"
-    if path.suffix in _OWN_TEMPLATES:
+    if path.suffix in _OWN_TEMPLATES or not ("{{" in text or "{%" in text):
         return
     for tag in _tags(service, text):
         yield f"{name}:{_line(text, tag.start())}: Jinja {tag[0]}"

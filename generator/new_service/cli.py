@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 import traceback
-from importlib.metadata import version as version_of
+from io import TextIOWrapper
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, NoReturn
@@ -23,7 +23,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-_INTERRUPTED = 130
+_INTERRUPTED, _NOBODY_READS = 130, 141
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Modules = Annotated[list[str], typer.Argument(metavar="MODULE...", help="Such as database.")]
 Project = Annotated[Path, typer.Option(metavar="DIR", help="The service, or a folder in it.")]
@@ -41,6 +41,8 @@ Data = Annotated[
 
 def _print_version(wanted: bool) -> None:
     if wanted:
+        from importlib.metadata import version as version_of
+
         print(version_of("new-service"))
         raise typer.Exit
 
@@ -234,7 +236,11 @@ def modules(as_json: Json = False) -> None:
 
 def main() -> NoReturn:
     """Run the command line and exit with the code that product.md's table gives."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # file names may be any bytes
     try:
         code = app(standalone_mode=False)
     except NewServiceError as error:
@@ -244,6 +250,9 @@ def main() -> NoReturn:
         code = _fail(error.format_message(), f"{where} --help", error.exit_code)
     except KeyboardInterrupt:
         code = _INTERRUPTED
+    except BrokenPipeError:  # whoever read us has gone, as with `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = _NOBODY_READS
     if code == _INTERRUPTED:  # Typer makes an exit code of most interrupts
         print("\ninterrupted; nothing is left behind.", file=sys.stderr)
     sys.exit(code)

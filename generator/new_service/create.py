@@ -21,7 +21,7 @@ from .programs import find_uv
 from .questions import Answers, Questions, split_data
 from .rendering import render
 from .report import Report, Step
-from .service import Service
+from .service import Service, resolved
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,7 @@ class _Creation:
 
 
 def _output_dir(given: Path) -> Path:
-    folder = given.expanduser().resolve()
+    folder = resolved(given)
     if not folder.is_dir():
         raise BadInput(
             f"there is no folder {given}.", "make it first, or name another --output-dir."

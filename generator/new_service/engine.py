@@ -10,9 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property, partial
-from importlib import import_module
 from pathlib import Path
-from threading import Thread
 
 from . import environment, source
 from .checks import CHEAP, Result, tell
@@ -21,7 +19,7 @@ from .locking import relock
 from .losses import Losses
 from .programs import find_uv
 from .questions import Answers
-from .rendering import render
+from .rendering import import_copier_meanwhile, render
 from .rendering import update as update_by_copier
 from .report import Report, Step
 from .repository import Holder, Repository
@@ -71,8 +69,7 @@ class Engine:
         """
         if wishes.lock or wishes.check:
             find_uv()
-        # 0.3 s, while we wait for git.
-        Thread(target=import_module, args=("copier",), daemon=True).start()
+        import_copier_meanwhile()
         service = Service.around(wishes.project)
         repository = Repository.around(service.folder)
         try:
@@ -85,6 +82,8 @@ class Engine:
                 with source.opened(str(answers["_src_path"])) as template:
                     recorded = template.at(str(answers["_commit"]))
                     yield cls(wishes, report, service, holder, template, recorded)
+        except BrokenPipeError:
+            raise
         except OSError as failed:
             raise BadInput(
                 f"{failed.filename or service.folder}: {failed.strerror or failed}.",
@@ -126,7 +125,8 @@ class Engine:
             NewServiceError, KeyboardInterrupt: the service is as it was.
         """
         target.questions.recorded({**self.service.answers(), **given}, ANSWERS_FILE)
-        scratch = Scratch.of(self.repository, dict(target.variables))
+        near = not (self.recorded.asks_origin or target.asks_origin)
+        scratch = Scratch.of(self.repository, target, near=near)
         self._render(scratch, target, given)
         outcome = scratch.outcome()
         losses = self._losses(scratch, target)
@@ -135,7 +135,7 @@ class Engine:
         if self.wishes.allow_conflicts:
             losses.keep(outcome, edited)
             edited = {}
-        losses.drop_orphans(outcome)
+        losses.drop_orphans(outcome, self.recorded.questions.kept)
         review.blocked = self.repository.in_the_way(outcome.changes)
         review.would_lose = sorted({*edited, *review.blocked})
         review.hunks = {path: list(scratch.hunks(path)) for path in outcome.conflicts}
@@ -216,11 +216,19 @@ class Engine:
 
     def _apply(self, scratch: Scratch, outcome: Outcome, review: Review) -> None:
         scratch.hand_over(outcome, self.repository)
-        self.holder.move(outcome.changes, outcome.stages)
-        self.service.forget_bytecode(
-            change.path for change in outcome.changes if change.kind == "deleted"
-        )
-        review.variables = environment.extend(self.service.folder)
+        self.holder.move(outcome.changes, outcome.stages, partial(self._follow, review))
+
+    def _follow(self, review: Review) -> None:
+        """What goes with a move, beside the files that git knows."""
+        try:
+            self.service.forget_bytecode(
+                change.path for change in review.changes if change.kind == "deleted"
+            )
+            review.variables = environment.extend(self.service.folder)
+        except OSError as failed:
+            review.notes.append(
+                f"{failed.filename} is as it was: {failed.strerror}; compare it with .env.example"
+            )
 
 
 def _render_alone(template: source.Template, answers: Answers, folder: Path) -> None:

@@ -8,6 +8,9 @@ from pathlib import Path
 _GENERATED = re.compile(r"^([A-Z][A-Z0-9_]*)=\s*# generate\b.*$", re.MULTILINE)
 _VARIABLE = re.compile(r"^#?\s?([A-Z][A-Z0-9_]*)=(.*)$", re.MULTILINE)
 
+# In every form that dotenv files have, commented out or not.
+_NAMED = re.compile(r"^[ \t#]*(?:export[ \t]+)?(\w+)[ \t]*=", re.MULTILINE)
+
 
 def filled(example: str) -> str:
     """`example` with a random secret of 384 bits in each line marked `# generate`."""
@@ -33,8 +36,8 @@ def extend(folder: Path) -> list[str]:
     path, example = folder / ".env", folder / ".env.example"
     if not path.is_file() or not example.is_file():
         return []
-    text = path.read_text("utf-8")
-    named = {match[1] for match in _VARIABLE.finditer(text)}
+    text = path.read_text("utf-8", "surrogateescape")
+    named = set(_NAMED.findall(text))
     lines: list[str] = []
     comments: list[str] = []
     new: list[str] = []
@@ -45,7 +48,7 @@ def extend(folder: Path) -> list[str]:
             new.append(variable[1])
         comments = [*comments, line] if line.startswith("#") else []
     if new:
-        with path.open("a", encoding="utf-8", newline="\n") as file:
+        with path.open("a", encoding="utf-8", errors="surrogateescape", newline="\n") as file:
             start = "\n" if text.endswith("\n") else "\n\n"
             file.write(start + filled("\n".join(lines)) + "\n")
     return new

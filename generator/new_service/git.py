@@ -8,20 +8,51 @@ from pathlib import Path
 
 RELEASE = re.compile(r"v\d+\.\d+\.\d+")
 # A caller's own (a hook's, say) would point our commands at another repository.
-_OF_THE_CALLER = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY")
+OF_THE_CALLER = (
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_COMMON_DIR",
+    "GIT_DIR",
+    "GIT_INDEX_FILE",
+    "GIT_NAMESPACE",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_PREFIX",
+    "GIT_WORK_TREE",
+)
+_IDENTITY = {
+    f"GIT_{who}_{what}": value
+    for who in ("AUTHOR", "COMMITTER")
+    for what, value in (("NAME", "new-service"), ("EMAIL", "new-service@localhost"))
+}
 
 
 def environment() -> dict[str, str]:
     """The environment for git: no prompt, English messages, no repository of the caller's."""
-    kept = {name: value for name, value in os.environ.items() if name not in _OF_THE_CALLER}
-    return kept | {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C.UTF-8"}
+    kept = {name: value for name, value in os.environ.items() if name not in OF_THE_CALLER}
+    ours = {"GIT_TERMINAL_PROMPT": "0", "GIT_LITERAL_PATHSPECS": "1", "LC_ALL": "C.UTF-8"}
+    return kept | ours
 
 
-def config(settings: Mapping[str, str], base: Mapping[str, str]) -> dict[str, str]:
-    """Variables that give git `settings`, beside those that the variables in `base` give it."""
-    count = int(base.get("GIT_CONFIG_COUNT") or "0")
-    variables = {"GIT_CONFIG_COUNT": str(count + len(settings))}
-    for at, (key, value) in enumerate(settings.items(), start=count):
+def isolated(settings: Mapping[str, str]) -> dict[str, str]:
+    """Variables for a git that has `settings` and an identity, and nothing of its user's.
+
+    Hooks, signing, line ends, ignored names and filters have no say then.
+    """
+    settings = {
+        "safe.directory": "*",
+        "safe.bareRepository": "all",
+        "gc.auto": "0",
+        "core.fsync": "none",  # what is made so is temporary
+        **settings,
+    }
+    variables = {
+        **_IDENTITY,
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_CONFIG_PARAMETERS": "",
+        "GIT_TEMPLATE_DIR": "",
+        "GIT_CONFIG_COUNT": str(len(settings)),
+    }
+    for at, (key, value) in enumerate(settings.items()):
         variables |= {f"GIT_CONFIG_KEY_{at}": key, f"GIT_CONFIG_VALUE_{at}": value}
     return variables
 
@@ -42,8 +73,9 @@ def git(
         subprocess.CalledProcessError: git ended non-zero; `stderr` says why.
         subprocess.TimeoutExpired: it took longer than `timeout` seconds.
     """
-    # Hooks are for the user's own commands.
-    command = ["git", "-C", str(folder), "-c", "core.hooksPath=/dev/null", *arguments]
+    # Hooks are for the user's own commands; bare clones are ours.
+    settings = ("-c", "core.hooksPath=/dev/null", "-c", "safe.bareRepository=all")
+    command = ["git", "-C", str(folder), *settings, *arguments]
     # In bytes: file names may be any, and line ends are left alone.
     done = subprocess.run(
         command,

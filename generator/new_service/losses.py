@@ -44,24 +44,23 @@ class Losses:
         found = differences(self.scratch.folder, before, self.scratch.before, *paths)
         return {change.path: change for change in found}
 
-    def drop_orphans(self, outcome: Outcome) -> None:
-        """Delete shipped files that Copier leaves (`_skip_if_exists`) in a folder that goes.
+    def drop_orphans(self, outcome: Outcome, patterns: list[str]) -> None:
+        """Delete shipped files that Copier leaves, `_skip_if_exists`, in a folder that goes.
 
         Migrations outlive the module whose tables they made, but not the one that runs them. They
         may be of a module that went before, so it takes a rendering of all modules to know them.
         """
         if not any(change.kind == "deleted" for change in outcome.changes):
             return
-        kept = {path.parent for path in _files(self._after)}
-        everything = self._rendered("everything", self.render_everything)
-        gone = [
-            path.as_posix()
-            for path in _files(everything)
-            if path.parent not in kept and _is_same(everything / path, self.scratch.folder / path)
-        ]
-        if gone:
-            self.scratch.git("rm", "--quiet", "--force", "--", *gone)
-            outcome.changes = self.scratch.changes()
+        kept = {path.relative_to(self._after).parent for path in self._after.rglob("*")}
+        left = {path for pattern in patterns for path in self.scratch.matching(pattern)}
+        left = {path for path in left if Path(path).parent not in kept}
+        if left:
+            everything = self.scratch.tree_of(self._rendered("everything", self.render_everything))
+            found = differences(self.scratch.folder, everything, self.scratch.tree(), *left)
+            if shipped := left - {change.path for change in found}:
+                self.scratch.git("rm", "--quiet", "--force", "--", *sorted(shipped))
+                outcome.changes = self.scratch.changes()
 
     def edited(self, outcome: Outcome) -> dict[str, Change]:
         """Files that would go although their owner has edited or written them."""
@@ -109,10 +108,6 @@ class Losses:
         finally:
             self.scratch.git("add", "--force", "--", path)
         return True
-
-
-def _files(folder: Path) -> set[Path]:
-    return {path.relative_to(folder) for path in folder.rglob("*") if not path.is_dir()}
 
 
 def _is_same(one: Path, other: Path) -> bool:

@@ -4,6 +4,7 @@ Copier itself accepts unknown keys, turns `maybe` into true and lets computed qu
 overridden, so answers are checked here before Copier sees them.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -13,6 +14,9 @@ from .errors import BadInput
 
 Answer = str | int | float | bool | list[str]
 Answers = dict[str, Answer]
+
+# In these a template finds its own address and version.
+ORIGIN = r"\b(_copier_answers|_copier_conf|_src_path|_commit)\b"
 
 _BOOLEANS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 
@@ -83,6 +87,12 @@ class Questions:
     asked: Mapping[str, Question]
     presets: Mapping[str, Mapping[str, object]]
     needs: Mapping[str, list[str]]
+    kept: list[str]
+    """Patterns, as in .gitignore, of files that are written once (`_skip_if_exists`)."""
+    folder: str
+    """Where the template's files are (`_subdirectory`)."""
+    asks_origin: bool
+    """Whether an answer is computed from the template's address or version."""
     known_good: str | None
     """A day, `YYYY-MM-DD`: services lock to the newest packages of it."""
 
@@ -105,6 +115,14 @@ class Questions:
             asked=asked,
             presets=_presets(config),
             needs=_needs(config),
+            folder=str(config.get("_subdirectory") or ""),
+            asks_origin=any(
+                re.search(ORIGIN, str(details))
+                for name, details in config.items()
+                # What is never asked is recorded, and so known wherever it is rendered.
+                if name in asked and not _is_recorded(details)
+            ),
+            kept=[str(each) for each in config.get("_skip_if_exists") or []],
             known_good=None if known_good is None else str(known_good),
         )
 
@@ -223,6 +241,10 @@ def _question(name: str, details: object) -> Question:
         has_default="default" in details,
         choices=_choices(details.get("choices")),
     )
+
+
+def _is_recorded(details: object) -> bool:
+    return isinstance(details, dict) and details.get("ask", True) is False
 
 
 def _choices(choices: object) -> dict[str, str] | None:

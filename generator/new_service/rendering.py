@@ -1,14 +1,25 @@
 """Rendering by Copier, with its errors put into new-service's words."""
 
+import os
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
+from threading import Thread
 from typing import cast
 
 from .errors import BadInput, TemplateUnavailable
+from .git import OF_THE_CALLER
 from .questions import Answers
 from .source import Template
+
+
+def import_copier_meanwhile() -> Thread:
+    """Begin to import Copier, which takes 0.3 s, while the caller waits for git."""
+    importing = Thread(target=import_module, args=("copier",), daemon=True)
+    importing.start()
+    return importing
 
 
 def render(
@@ -23,14 +34,14 @@ def render(
         TemplateUnavailable: the template needs trust, a newer Copier, or cannot be rendered.
         KeyboardInterrupt: Ctrl-C at a prompt.
     """
-    with _in_our_words(template.variables):
+    with _in_our_words(template.variables, template.cache):
         import copier  # 0.3 s that --help need not wait for
 
         worker = copier.run_copy(
             template.url,
             folder,
             dict(answers),
-            vcs_ref=template.commit,
+            vcs_ref=template.commit or None,
             settings=copier.Settings(),
             defaults=not ask,
             user_defaults=dict(defaults),
@@ -50,7 +61,7 @@ def update(
     Raises:
         NewServiceError, KeyboardInterrupt: as for `render`; `folder` may be half updated.
     """
-    with _in_our_words({**template.variables, **variables}):
+    with _in_our_words({**template.variables, **variables}, template.cache):
         import copier
         from copier.errors import MissingFileWarning
 
@@ -70,14 +81,21 @@ def update(
 
 
 @contextmanager
-def _in_our_words(variables: Mapping[str, str]) -> Iterator[None]:
-    """Copier's environment and errors; its git runs in plumbum's copy, not in os.environ."""
+def _in_our_words(variables: Mapping[str, str], cache: Path) -> Iterator[None]:
+    """Copier's environment and errors.
+
+    Its git runs in plumbum's copy of the environment; where it caches it asks os.environ.
+    """
     import copier.errors
     from jinja2 import TemplateError
     from plumbum import ProcessExecutionError, local
 
+    before = os.environ.get("COPIER_CACHE_DIR")
+    os.environ["COPIER_CACHE_DIR"] = str(cache)
     try:
         with local.env(**variables):
+            for name in OF_THE_CALLER:
+                local.env.pop(name, "")
             yield
     except copier.errors.CopierAnswersInterrupt as interrupt:
         raise KeyboardInterrupt from interrupt
@@ -91,6 +109,11 @@ def _in_our_words(variables: Mapping[str, str]) -> Iterator[None]:
             "the template wants to run code of its own (tasks, migrations or extensions).",
             "new-service trusts no template; use one that only renders files.",
         ) from unsafe
+    except copier.errors.ForbiddenPathError as outside:
+        raise BadInput(
+            f"the template would write through a symbolic link: {outside}",
+            "put a folder in its place.",
+        ) from outside
     except (copier.errors.InvalidTypeError, ValueError, TypeError) as bad:
         raise _invalid(str(bad)) from bad
     except ProcessExecutionError as failed:
@@ -101,6 +124,10 @@ def _in_our_words(variables: Mapping[str, str]) -> Iterator[None]:
         raise TemplateUnavailable(
             f"the template cannot be rendered: {failed}", "tell its owner, or use another version."
         ) from failed
+    finally:
+        del os.environ["COPIER_CACHE_DIR"]
+        if before is not None:
+            os.environ["COPIER_CACHE_DIR"] = before
 
 
 def _invalid(message: str) -> BadInput:

@@ -14,7 +14,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,9 +23,10 @@ from typing import Self
 from .errors import BadInput
 from .git import git, listed, names
 
-_WAIT_SECONDS = 30
+_WAIT_SECONDS, _LOCK_SECONDS = 30, 5
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _ABSENT = "000000"
+_STATE = "new-service"
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ class Repository:
                 "--git-dir", "--git-path", "objects", "--show-object-format",
             ).split("\n")  # fmt: skip
         except (subprocess.CalledProcessError, ValueError) as failed:
-            said = str(getattr(failed, "stderr", failed))
+            said = str(getattr(failed, "stderr", "its path has a line break."))
             if "not a git repository" in said:
                 raise BadInput(
                     f"{folder} is in no git repository.",
@@ -113,11 +114,15 @@ class Repository:
     @property
     def state(self) -> Path:
         """The folder for what we need meanwhile."""
-        return self.git_dir / "new-service"
+        return self.git_dir / _STATE
 
     @property
     def _journal(self) -> Path:
         return self.state / "journal"
+
+    @property
+    def _lock_file(self) -> Path:
+        return self.state / "lock"
 
     @property
     def _index(self) -> Path:
@@ -245,10 +250,13 @@ class Holder:
             keeping_open=[self._descriptor],
         )
 
-    def move(self, changes: Iterable[Change], stages: Iterable[Stage]) -> None:
+    def move(
+        self, changes: Iterable[Change], stages: Iterable[Stage], follow: Callable[[], None]
+    ) -> None:
         """Make `changes` in working tree and index; paths in conflict get `stages` in the index.
 
-        Paths are the service's. The objects are there already.
+        Paths are the service's. The objects are there already. Then calls `follow`. Whatever
+        would interrupt it meanwhile comes to nothing.
 
         Raises:
             BadInput: it cannot be done; all is as it was.
@@ -260,16 +268,16 @@ class Holder:
         self._git("update-index", "-z", "--index-info", stdin=listed(entries), index=trial)
         old = self._git("rev-parse", "HEAD^{tree}")
         new = self._git("write-tree", index=trial)
-        shutil.copy(ours.git_dir / "index", index)
-        # Whatever interrupts us has to wait, git's processes included.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
-        try:
-            _write(ours._journal, json.dumps({"old": old, "new": new}))
+        with _uninterrupted():
+            _write(ours._journal, json.dumps({"old": old, "new": new, "prefix": prefix}))
             try:
+                self._lock_index()
+                shutil.copy(ours.git_dir / "index", index)
                 self._git("read-tree", "-m", "-u", old, new, index=index)
-                lines = _unmerged(stages, prefix)
-                self._git("update-index", "-z", "--index-info", stdin=listed(lines), index=index)
-                self._swap_index()
+                if lines := _unmerged(stages, prefix):
+                    added = listed(lines)
+                    self._git("update-index", "-z", "--index-info", stdin=added, index=index)
+                index.rename(ours.git_dir / "index")
             except (subprocess.CalledProcessError, OSError) as failed:
                 self.recover()
                 said = str(getattr(failed, "stderr", "") or failed)
@@ -277,25 +285,29 @@ class Holder:
                     f"the change cannot be moved into {ours.root}: {said}",
                     "nothing was changed; see to the cause and try again.",
                 ) from failed
+            self._unlock_index()
             ours._journal.unlink()
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            follow()
 
-    def _swap_index(self) -> None:
-        """Put our index in the place of the repository's, under git's own lock of it."""
-        ours = self.repository
-        lock = ours.git_dir / "index.lock"
-        until = time.monotonic() + 5
+    def _lock_index(self) -> None:
+        """Take git's own lock of the index; a link to a file of ours tells whose it is."""
+        self.repository._lock_file.touch()
+        until = time.monotonic() + _LOCK_SECONDS
         while True:
             try:
-                lock.hardlink_to(ours._index)
+                (self.repository.git_dir / "index.lock").hardlink_to(self.repository._lock_file)
             except FileExistsError:  # an editor's `git status`, say
                 if time.monotonic() > until:
                     raise
                 time.sleep(0.05)
             else:
-                lock.rename(ours.git_dir / "index")
                 return
+
+    def _unlock_index(self) -> None:
+        lock = self.repository.git_dir / "index.lock"
+        with suppress(FileNotFoundError):
+            if lock.samefile(self.repository._lock_file):
+                lock.unlink()
 
     def recover(self) -> str:
         """Undo a move that was interrupted; says what was done, empty if there was none."""
@@ -304,28 +316,27 @@ class Holder:
             journal = json.loads(ours._journal.read_text("utf-8"))
         except FileNotFoundError:
             return ""
-        lock = ours.git_dir / "index.lock"
-        with suppress(FileNotFoundError):
-            if lock.samefile(ours._index):
-                lock.unlink()
         done = ""
-        if self._is_old(journal["old"]):
+        if self._is_old(journal["old"], journal["prefix"]):
             left = self._undo(differences(ours.root, journal["old"], journal["new"]))
             done = "an interrupted change was undone"
             if left:
                 done += f"; edited since, and left as they are: {', '.join(left)}"
+        self._unlock_index()
         ours._journal.unlink()
         return done
 
-    def _is_old(self, tree: str) -> bool:
-        """Whether the index and the last commit are still those from before the move."""
+    def _is_old(self, tree: str, prefix: str) -> bool:
+        """Whether index and last commit are still those from before the move, where it was."""
+        service = prefix.rstrip("/")
         try:
-            self._git(
-                "diff-index", "--cached", "--quiet", tree, "--", self.repository.prefix or "."
-            )
+            self._git("diff-index", "--cached", "--quiet", tree, "--", service or ".")
+            committed, before = self._git(
+                "rev-parse", f"HEAD:{service}", f"{tree}:{service}"
+            ).split()
         except subprocess.CalledProcessError:
             return False
-        return self._git("rev-parse", "HEAD^{tree}") == tree
+        return committed == before
 
     def _undo(self, changes: list[Change]) -> list[str]:
         """Give all files of `changes` their old content, but those that the owner edited since."""
@@ -340,8 +351,8 @@ class Holder:
                 restored.append(change.path)
             elif os.path.lexists(path):
                 path.unlink()
-                _remove_empty(path.parent, root)
-        self._git("checkout-index", "--force", "--index", "-z", "--stdin", stdin=listed(restored))
+                remove_empty(path.parent, root)
+        self._git("checkout-index", "--force", "-z", "--stdin", stdin=listed(restored))
         return left
 
     def _ids(self, paths: list[str]) -> dict[str, str | None]:
@@ -349,13 +360,17 @@ class Holder:
         root = self.repository.root
         ids: dict[str, str | None] = dict.fromkeys(paths)
         files = [
-            each for each in paths if (root / each).is_file() and not (root / each).is_symlink()
+            each
+            for each in paths
+            if (root / each).is_file() and not (root / each).is_symlink() and "\n" not in each
         ]
         hashed = self._git(
             "hash-object", "--stdin-paths", stdin="".join(f"{each}\n" for each in files)
         )
         ids |= dict(zip(files, hashed.split(), strict=True))
         for path in paths:
+            if "\n" in path and (root / path).is_file():
+                ids[path] = self._git("hash-object", "--", path)
             if (root / path).is_symlink():
                 ids[path] = self._git("hash-object", "--stdin", stdin=str((root / path).readlink()))
         return ids
@@ -370,16 +385,32 @@ class Holder:
         return whole.startswith(written.rstrip("\n"))
 
 
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Nothing that can be held off interrupts us, or git's processes, nor is it taken up later."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    try:
+        yield
+    finally:
+        handlers = {number: signal.signal(number, signal.SIG_IGN) for number in _SIGNALS}
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def undo_interrupted(folder: Path) -> None:
     """Undo a change of the service in `folder` that was interrupted, if there is one.
 
     Raises:
         BadInput: another new-service is changing it.
     """
-    try:
-        repository = Repository.around(folder)
-    except BadInput:
-        return  # outside git there are no changes of ours
+    # Git takes its time where there are many; it is asked where `.git` is a file, which it reads.
+    inside = next(
+        (each / ".git" for each in (folder, *folder.parents) if (each / ".git").exists()), None
+    )
+    if inside is None or (inside.is_dir() and not (inside / _STATE).exists()):
+        return
+    repository = Repository.around(folder)
     if repository.state.exists():
         with repository.held():
             pass
@@ -405,7 +436,7 @@ def _write(path: Path, text: str) -> None:
     scratch.rename(path)
 
 
-def _remove_empty(folder: Path, root: Path) -> None:
+def remove_empty(folder: Path, root: Path) -> None:
     """Remove folders that hold nothing, upwards."""
     while folder != root:
         try:

@@ -40,6 +40,7 @@ class Review:
     applied: bool = False
     locked: bool = False
     checks: list[Result] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     variables: list[str] = field(default_factory=list)
     """What came into `.env`."""
 
@@ -49,11 +50,7 @@ class Review:
             self.list_changes(report)
             self._say_refused(report)
         elif not self.changes:
-            pin = (
-                f", the newest that its pin '{self.service.pin}' accepts"
-                if self.service.pin
-                else ""
-            )
+            pin = f", pin {self.service.pin}" if self.service.pin else ""
             report.say(f"  nothing to do: the service is at {self.before}{pin}.")
         else:
             self.list_changes(report)
@@ -141,6 +138,8 @@ class Review:
         if self.hunks:
             report.say(f"  {_files(len(self.hunks))} with conflict markers, to be solved first:")
             self._list(report, list(self.hunks))
+        for note in self.notes:
+            report.say(f"  ! {note}")
         if self.variables:
             report.say("  .env has new variables:")
             report.say(

@@ -1,7 +1,6 @@
 """Where a change is tried: a copy of a service's last commit, in a repository of its own.
 
-It borrows the objects of the service's repository, but neither its settings nor its user's: hooks,
-signing, line ends, ignored names and filters have no say in what Copier does here.
+It borrows the objects of the service's repository, but neither its settings nor its user's.
 """
 
 import os
@@ -12,14 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
-from .git import config, environment, git, names
+from .errors import BadInput
+from .git import environment, git, names
 from .repository import Change, Repository, Stage, differences
+from .service import ANSWERS_FILE
+from .source import Template
 
-_IDENTITY = {
-    f"GIT_{who}_{what}": value
-    for who in ("AUTHOR", "COMMITTER")
-    for what, value in (("NAME", "new-service"), ("EMAIL", "new-service@localhost"))
-}
+_SUBMODULE = "160000"
 _CONFLICT = re.compile(r"^<{7} [^\n]*\n(.*?)^={7}\n(.*?)^>{7} [^\n]*$", re.MULTILINE | re.DOTALL)
 
 
@@ -47,28 +45,36 @@ class Scratch:
     """The tree of the last commit."""
     variables: dict[str, str]
     """For every git in here, Copier's too."""
+    address: str
+    """Of the template, as the service records it."""
+    near: str
+    """Where Copier gets it here: `address`, or a clone on this disk."""
 
     @classmethod
-    def of(cls, repository: Repository, template_variables: dict[str, str]) -> Self:
-        """Copy the last commit of a service into the state folder of its repository."""
+    def of(cls, repository: Repository, template: Template, *, near: bool) -> Self:
+        """Copy the last commit of a service into the state folder of its repository.
+
+        With `near`, Copier works with the clone that we have: it fetches from an address that it
+        takes for a remote one again and again.
+        """
         folder, tree = repository.state / "service", repository.tree()
-        settings = {"safe.directory": "*", "gc.auto": "0", "core.quotePath": "false"}
-        variables = {
-            **template_variables,
-            **_IDENTITY,
-            **config(settings, os.environ | template_variables),
-            "GIT_CONFIG_GLOBAL": os.devnull,
-            "GIT_CONFIG_NOSYSTEM": "1",
-            "GIT_TEMPLATE_DIR": "",
-            "GIT_DEFAULT_HASH": repository.object_format,
-        }
-        ours = cls(folder, tree, variables)
+        variables = {**template.variables, "GIT_DEFAULT_HASH": repository.object_format}
+        there = str(template.clone) if near else template.url
+        ours = cls(folder, tree, variables, template.url, there)
         git(repository.state, "init", "--quiet", str(folder), variables=variables)
         alternates = folder / ".git" / "objects" / "info" / "alternates"
-        alternates.write_text(f"{repository.objects}\n", "utf-8")
+        alternates.write_bytes(os.fsencode(repository.objects) + b"\n")
         commit = ours.git("commit-tree", tree, "-m", "before")
         ours.git("reset", "--quiet", "--hard", commit)
+        if near:
+            ours._write_address(template.url, there)
+            ours.git("commit", "--quiet", "--all", "--allow-empty", "--message", "near")
         return ours
+
+    def _write_address(self, old: str, new: str) -> None:
+        answers = self.folder / ANSWERS_FILE
+        text = answers.read_text("utf-8").replace(f"_src_path: {old}\n", f"_src_path: {new}\n")
+        answers.write_text(text, "utf-8", newline="\n")
 
     def git(self, *arguments: str, stdin: str | None = None, index: Path | None = None) -> str:
         """Run git in the copy."""
@@ -77,13 +83,30 @@ class Scratch:
 
     def outcome(self) -> Outcome:
         """What Copier has done here, all of it now in the index."""
-        stages = [Stage.parse(line) for line in names(self.git("ls-files", "--unmerged", "-z"))]
+        entries = [Stage.parse(line) for line in names(self.git("ls-files", "--stage", "-z"))]
+        for entry in entries:
+            if entry.mode == _SUBMODULE and any((self.folder / entry.path).iterdir()):
+                raise BadInput(
+                    f"{entry.path} is a submodule, and the template has files there.",
+                    "move the submodule to another folder.",
+                )
+        stages = [entry for entry in entries if entry.number != "0"]
+        self._write_address(self.near, self.address)
         self.git("add", "--all", "--force")
         return Outcome(self.changes(), stages)
 
+    def tree(self) -> str:
+        """The id of the tree in the index."""
+        return self.git("write-tree")
+
     def changes(self) -> list[Change]:
         """What differs from before in the index."""
-        return differences(self.folder, self.before, self.git("write-tree"))
+        return differences(self.folder, self.before, self.tree())
+
+    def matching(self, pattern: str) -> list[str]:
+        """The paths that a pattern of .gitignore's form matches."""
+        listed = self.git("ls-files", "--cached", "--ignored", f"--exclude={pattern}", "-z")
+        return names(listed)
 
     def restore(self, path: str) -> None:
         """Give a path the content from before."""

@@ -1,6 +1,6 @@
 """A generated service, as its files on disk tell about it."""
 
-import shutil
+import os
 import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,8 +11,21 @@ from typing import Self
 import yaml
 
 from .errors import BadInput
+from .repository import remove_empty
 
 ANSWERS_FILE = ".copier-answers.yml"
+
+
+def resolved(folder: Path) -> Path:
+    """`folder` in full, `~` included; where there is no such user it is a name like others.
+
+    Raises:
+        BadInput: it lies in the current folder, which is gone.
+    """
+    try:
+        return Path(os.path.expanduser(folder)).resolve()  # noqa: PTH111  that of Path raises
+    except FileNotFoundError as gone:
+        raise BadInput("the current folder is gone.", "go to one that is there.") from gone
 
 
 @dataclass(frozen=True)
@@ -28,7 +41,7 @@ class Service:
         Raises:
             BadInput: there is none.
         """
-        folder = folder.expanduser().resolve()
+        folder = resolved(folder)
         if not (folder / "pyproject.toml").is_file():
             raise BadInput(
                 f"{folder} is no service: it has no pyproject.toml.", "name a service's folder."
@@ -42,7 +55,7 @@ class Service:
         Raises:
             BadInput: there is none.
         """
-        folder = folder.expanduser().resolve()
+        folder = resolved(folder)
         for each in (folder, *folder.parents):
             if (each / ANSWERS_FILE).is_file():
                 return cls(each)
@@ -52,12 +65,13 @@ class Service:
         )
 
     def forget_bytecode(self, deleted: Iterable[str]) -> None:
-        """Remove folders that hold nothing but bytecode of files that were deleted."""
-        for folder in {self.folder / path for name in deleted for path in Path(name).parents[:-1]}:
-            if folder.is_dir() and all(
-                each.is_dir() or each.suffix == ".pyc" for each in folder.rglob("*")
-            ):
-                shutil.rmtree(folder)
+        """Remove what Python compiled from modules that were deleted, and folders left empty."""
+        for name in deleted:
+            path = self.folder / name
+            if path.suffix == ".py" and not path.parent.is_symlink():
+                for each in path.parent.glob(f"__pycache__/{path.stem}.*.pyc"):
+                    each.unlink()
+                remove_empty(path.parent / "__pycache__", self.folder)
 
     @cached_property
     def project(self) -> dict[str, object]:
@@ -81,9 +95,18 @@ class Service:
 
     @property
     def pin(self) -> str | None:
-        """The range of template versions that the service accepts."""
+        """The range of template versions that the service accepts.
+
+        Raises:
+            BadInput: it is no text.
+        """
         pin = self.setting("tool", "new-service", "template-version")
-        return pin if isinstance(pin, str) else None
+        if not isinstance(pin, str | None):
+            raise BadInput(
+                f"the pin {pin!r} in pyproject.toml is no text.",
+                "write [tool.new-service] template-version like '~=1.4'.",
+            )
+        return pin
 
     @property
     def checks(self) -> list[str]:
@@ -113,13 +136,17 @@ class Service:
             answers = yaml.safe_load(path.read_text("utf-8"))
         except FileNotFoundError as missing:
             raise BadInput(f"{ANSWERS_FILE} is missing.", "restore it from git.") from missing
-        except (OSError, ValueError, yaml.YAMLError) as bad:
+        except (OSError, ValueError, RecursionError, yaml.YAMLError) as bad:
             mark = getattr(bad, "problem_mark", None)
             where = f"line {mark.line + 1}" if mark else str(bad)
             raise BadInput(
                 f"{ANSWERS_FILE} cannot be read: {where}", "restore it from git."
             ) from bad
-        if not isinstance(answers, dict) or not {"_commit", "_src_path"} <= answers.keys():
+        if not isinstance(answers, dict) or not all(
+            isinstance(name, str) and "\0" not in str(answers[name]) for name in answers
+        ):
+            raise BadInput(f"{ANSWERS_FILE} holds no answers.", "restore it from git.")
+        if not {"_commit", "_src_path"} <= answers.keys():
             raise BadInput(
                 f"{ANSWERS_FILE} does not name a template and its version.", "restore it from git."
             )

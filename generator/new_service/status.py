@@ -2,24 +2,26 @@
 
 import multiprocessing
 import os
+import shutil
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from packaging.version import Version
 
-from . import drift, source
+from . import source
 from .checks import residues
+from .drift import Drift, compare
 from .errors import BadInput, NewServiceError, TemplateUnavailable
 from .questions import Answers
-from .rendering import render
+from .rendering import import_copier_meanwhile, render
 from .report import Report
 from .repository import undo_interrupted
-from .service import ANSWERS_FILE, Service
+from .service import ANSWERS_FILE, Service, resolved
 from .source import Template, releases
 from .versions import newest_inside, pin_of
 
@@ -78,11 +80,13 @@ def status(folders: list[Path], *, check: bool, report: Report) -> int:
     Raises:
         BadInput: no folder is given, and there is no service around here.
     """
-    rows = [Row(folder.expanduser().resolve()) for folder in folders]
+    rows = [Row(resolved(folder)) for folder in folders]
     if not rows:
         rows = [Row(Service.around(Path()).folder)]
+    importing = import_copier_meanwhile()
     with ExitStack() as stack, report.waiting(f"{len(rows)} services"):
         known = list(_read(rows, stack))
+        importing.join()  # before the process is copied
         _look_for_drift(known, stack)
     _print(rows, report)
     report.document({"services": [_as_json(row) for row in rows]})
@@ -137,58 +141,76 @@ def _compare_versions(row: Row, service: Service, template: Template, mine: Temp
     except TemplateUnavailable:
         row.newest, row.off_pin = None, True
     else:
-        is_newer = Version(newest.version) > Version(mine.version)
-        row.newest = newest.version if is_newer else mine.version
+        row.newest = max(newest, mine.version, key=Version)
     beyond = next(iter(releases(template.clone)), None)
     if pin is not None and beyond is not None and beyond not in pin:
         row.newest_outside = str(beyond)
 
 
 def _look_for_drift(known: list[_Known], stack: ExitStack) -> None:
-    """Render what is distinct once, side by side, and compare."""
+    """Render what is distinct once, and look at many side by side."""
     groups: defaultdict[_Rendering, list[_Known]] = defaultdict(list)
     for each in known:
         groups[each.rendering].append(each)
     scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="new-service-")))
-    jobs = [
-        (group[0].template, group[0].answers, scratch / str(number))
-        for number, group in enumerate(groups.values())
-    ]
-    for group, job, error in zip(groups.values(), jobs, _render_all(jobs), strict=True):
-        for each in group:
-            if error:
-                each.row.error = error
-                continue
-            found = drift.compare(job[2], each.service.folder)
-            each.row.modified, each.row.deleted = found.modified, found.deleted
-            paths = {path for _, path in residues(each.service)}
-            each.row.leftovers = sorted(
-                path.relative_to(each.service.folder).as_posix() for path in paths
-            )
+    templates: dict[tuple[str, str], Template] = {}
+    jobs = []
+    for number, ((url, commit, _), group) in enumerate(groups.items()):
+        if (url, commit) not in templates:
+            folder = scratch / f"template-{number}"
+            templates[url, commit] = group[0].template.exported(folder) or group[0].template
+        services = [each.service for each in group]
+        jobs.append(_Job(templates[url, commit], group[0].answers, scratch / str(number), services))
+    for group, findings in zip(groups.values(), _look_at_all(jobs), strict=True):
+        for each, finding in zip(group, findings, strict=True):
+            each.row.error, each.row.leftovers = finding.error, finding.leftovers
+            each.row.modified, each.row.deleted = finding.drift.modified, finding.drift.deleted
 
 
-_Job = tuple[Template, Answers, Path]
+@dataclass(frozen=True)
+class _Job:
+    template: Template
+    answers: Answers
+    folder: Path
+    """To render into."""
+    services: list[Service]
+    """That answered so."""
 
 
-def _render_all(jobs: list[_Job]) -> list[str]:
-    """Render side by side, in processes: Copier's environment is one for all threads."""
+@dataclass(frozen=True)
+class _Finding:
+    drift: Drift
+    leftovers: list[str]
+    error: str = ""
+
+
+def _look_at_all(jobs: list[_Job]) -> list[list[_Finding]]:
+    """In processes, side by side: Copier's environment is one for all threads."""
     if len(jobs) < 2:
-        return [_render(job) for job in jobs]
-    import copier  # noqa: F401  once, before the processes part
-
+        return [_look(job) for job in jobs]
     context = multiprocessing.get_context("fork")
     with ProcessPoolExecutor(min(len(jobs), os.cpu_count() or 2), mp_context=context) as pool:
-        return list(pool.map(_render, jobs))
+        return list(pool.map(_look, jobs))
 
 
-def _render(job: _Job) -> str:
-    """Render one; what went wrong, if anything."""
-    template, answers, folder = job
+def _look(job: _Job) -> list[_Finding]:
+    # Processes that share Copier's cache would lock each other out of it.
+    own = replace(job.template, cache=job.template.cache.with_name(f"cache-{os.getpid()}"))
     try:
-        render(template, folder, answers, defaults={}, ask=False)
+        render(own, job.folder, job.answers, defaults={}, ask=False)
     except NewServiceError as error:
-        return error.message
-    return ""
+        return [_Finding(Drift([], []), [], error.message) for _ in job.services]
+    findings = [
+        _Finding(compare(job.folder, service.folder), _leftovers(service))
+        for service in job.services
+    ]
+    shutil.rmtree(job.folder)
+    return findings
+
+
+def _leftovers(service: Service) -> list[str]:
+    paths = {path for _, path in residues(service)}
+    return sorted(path.relative_to(service.folder).as_posix() for path in paths)
 
 
 def _as_json(row: Row) -> dict[str, object]:

@@ -26,14 +26,14 @@ def pin_of(service: Service) -> SpecifierSet | None:
         ) from bad
 
 
-def newest_inside(template: Template, pin: SpecifierSet | None) -> Template:
+def newest_inside(template: Template, pin: SpecifierSet | None) -> str:
     """The newest version that a pin accepts; without a pin, what `template` was opened with.
 
     Raises:
         TemplateUnavailable: it accepts none of those there are.
     """
     if pin is None:
-        return template
+        return template.version
     known = releases(template.clone)
     found = next((version for version in known if version in pin), None)
     if found is None:
@@ -42,7 +42,7 @@ def newest_inside(template: Template, pin: SpecifierSet | None) -> Template:
             f"no version of the template matches the pin '{pin}'.",
             f"mend template-version in pyproject.toml; versions there are: {newest}.",
         )
-    return template.at(f"v{found}")
+    return str(found)
 
 
 def target_of(template: Template, recorded: Template, service: Service, to: str | None) -> Template:
@@ -53,7 +53,10 @@ def target_of(template: Template, recorded: Template, service: Service, to: str 
         TemplateUnavailable: there is no such version.
     """
     pin = pin_of(service)
-    target = template.chosen(to) if to else newest_inside(template, pin)
+    if to:
+        target = template.chosen(to)
+    else:
+        target = template.at(f"v{newest_inside(template, pin)}") if pin else template
     if to and pin and Version(target.version) not in pin:
         raise BadInput(
             f"{target.version} is outside the pin '{pin}'.",
