@@ -35,6 +35,8 @@ def versions(tmp_path_factory: pytest.TempPathFactory) -> Path:
     readme = files / "README.md.jinja"
     readme.write_text(readme.read_text().replace("{{ description_markdown }}", "Another text."))
     (folder / "copier.yml").write_text((folder / "copier.yml").read_text() + FLAVOUR)
+    example = files / ".env.example.jinja"
+    example.write_text(f"{example.read_text()}\n# Signs.\nSHOP_KEY=  # generate\n")
     (files / "FLAVOUR.md.jinja").write_text("{{ flavour | default('none') }}\n")
     return repository(folder, tag="v2.0.0")
 

@@ -128,6 +128,37 @@ def test_environment_file_may_have_any_form(shop: Path, change: Run) -> None:
     assert text.count(b"DATABASE_URL") == text.count(b"DATABASE_POOL_SIZE") == 1
 
 
+def test_new_secrets_are_random(shop: Path, change: Run, tmp_path: Path) -> None:
+    edit(shop / "pyproject.toml", '"~=1.0"', '"~=2.0"')
+    commit(shop)
+    other = Path(shutil.copytree(shop, tmp_path / "other"))
+    before = (shop / ".env").read_text()
+    change("update")
+    change("update", cwd=other)
+
+    texts = [(each / ".env").read_text() for each in (shop, other)]
+    assert all(text.startswith(before) for text in texts)
+    keys = {text.partition("# Signs.\nSHOP_KEY=")[2].strip() for text in texts}
+    assert len(keys) == 2
+    assert all(len(key) == 64 for key in keys)
+
+
+def test_findings_of_the_checks_are_told_and_change_nothing(shop: Path) -> None:
+    (shop / "ours.md").write_text("{{ package }}\n")
+    commit(shop)
+    told = run(COMMAND, "update", "--json", "--no-lock", cwd=shop)
+    document = json.loads(told.stdout)
+
+    assert document["applied"]
+    assert {each["name"]: each["status"] for each in document["checks"]} == {
+        "provenance": "passed",
+        "residue": "failed",
+        "lock": "failed",
+    }
+    assert "ours.md:1: Jinja {{ package }}" in told.stderr
+    assert "there is no uv.lock" in told.stderr
+
+
 def test_a_module_that_another_needs_stays(shop: Path, change: Run) -> None:
     change("add", "example", "--yes")
     commit(shop)

@@ -237,7 +237,8 @@ def modules(as_json: Json = False) -> None:
 def main() -> NoReturn:
     """Run the command line and exit with the code that product.md's table gives."""
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _interrupt)
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
+            signal.signal(number, _interrupt)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # file names may be any bytes
