@@ -43,6 +43,7 @@ class Review:
     notes: list[str] = field(default_factory=list)
     variables: list[str] = field(default_factory=list)
     """What came into `.env`."""
+    _listed: bool = field(default=False, init=False)
 
     def finish(self, report: Report) -> int:
         """Tell the outcome; 0, or 3 if the change was refused."""
@@ -83,7 +84,10 @@ class Review:
             raise KeyboardInterrupt
 
     def list_changes(self, report: Report) -> None:
-        """Print each path with what happens to it."""
+        """Print each path with what happens to it, once."""
+        if self._listed:
+            return
+        self._listed = True
         report.say()
         for change in self.changes:
             report.say(f"  {change.kind:<9} {change.path}")
