@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -19,6 +20,8 @@ pytest_plugins = ["shop"]
 
 ROOT = Path(__file__).parents[1]
 COMMAND = str(Path(sys.executable).with_name("new-service"))
+# A background job of a shell ignores interrupts, and so would all that the tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 UV = str(Path(sys.executable).with_name("uv"))  # the wheel that new-service depends on
 Found = TypeVar("Found")
 
