@@ -231,19 +231,18 @@ def _as_json(row: Row) -> dict[str, object]:
 
 
 def _print(rows: list[Row], report: Report) -> None:
-    names = [row.path.name for row in rows]
-    width = max([len("service"), *map(len, names)])
-    pins = max([len("pin"), *(len(row.pin or "-") for row in rows)])
-    report.say(f"  {'service':<{width}}  {'template':<10} {'pin':<{pins}}  {'newest':<16} drift")
-    for row in rows:
-        start = f"  {row.path.name:<{width}}"
-        if row.error:
-            report.say(f"{start}  ! {row.error}")
-            continue
-        pin = (row.pin or "-") + ("!" if row.off_pin else "")
-        report.say(
-            f"{start}  {row.version:<10} {pin:<{pins}}  {_newest(row):<16} {_drift(row)}".rstrip()
-        )
+    cells = [
+        (row.path.name, row.version, f"{row.pin or '-'}{'!' if row.off_pin else ''}", _newest(row))
+        for row in rows
+    ]
+    titles = ("service", "template", "pin", "newest")
+    widths = [max(map(len, column)) for column in zip(titles, *cells, strict=True)]
+    for row, line in zip([None, *rows], [titles, *cells], strict=True):
+        start = [f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)]
+        if row is not None and row.error:
+            report.say(f"  {start[0]}  ! {row.error}")
+        else:
+            report.say(f"  {'  '.join(start)}  {'drift' if row is None else _drift(row)}")
     _count(rows, report)
 
 
