@@ -102,7 +102,7 @@ class _Creation:
         locked = False
         if not self.wishes.dry_run:
             if ask:
-                preview.confirm()
+                preview.confirm("Create it")
                 rendered.seconds = None  # most of it was the user's
             self.report.line(rendered)
             locked = self._finish()

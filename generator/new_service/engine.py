@@ -76,7 +76,6 @@ class Engine:
             with repository.held() as (holder, recovered):
                 if recovered:
                     report.line(Step("recovered", recovered, "!"))
-                repository.tree()
                 repository.check_clean()
                 answers = service.answers()
                 with source.opened(str(answers["_src_path"])) as template:
@@ -127,9 +126,8 @@ class Engine:
         target.questions.recorded({**self.service.answers(), **given}, ANSWERS_FILE)
         near = not (self.recorded.asks_origin or target.asks_origin)
         scratch = Scratch.of(self.repository, target, near=near)
-        self._render(scratch, target, given)
+        losses = self._losses(scratch, target, self._render(scratch, target, given))
         outcome = scratch.outcome()
-        losses = self._losses(scratch, target)
         losses.merge_binaries(outcome)
         edited = {} if self.wishes.force else losses.edited(outcome)
         if self.wishes.allow_conflicts:
@@ -156,7 +154,8 @@ class Engine:
             self._apply(scratch, outcome, review)
         return review.finish(self.report)
 
-    def _render(self, scratch: Scratch, target: source.Template, given: Answers) -> None:
+    def _render(self, scratch: Scratch, target: source.Template, given: Answers) -> Answers:
+        """Have Copier make the change; the answers that it recorded."""
         versions = dict.fromkeys([self.recorded.version, target.version])
         step = Step("rendered", f"template {' → '.join(versions)}")
         # A spinner would spoil the prompts.
@@ -164,9 +163,10 @@ class Engine:
             update_by_copier(
                 target, scratch.folder, given, variables=scratch.variables, ask=self.asks
             )
-        recorded = Service(scratch.folder).answers()
-        self._check_answers(target, given, target.questions.recorded(recorded, ANSWERS_FILE))
+        answers = target.questions.recorded(Service(scratch.folder).answers(), ANSWERS_FILE)
+        self._check_answers(target, given, answers)
         self.report.line(step)
+        return answers
 
     def _check_answers(self, target: source.Template, given: Answers, now: Answers) -> None:
         """See that Copier took no default where there is an answer, or should have been one."""
@@ -186,9 +186,8 @@ class Engine:
                 "with --yes.",
             )
 
-    def _losses(self, scratch: Scratch, target: source.Template) -> Losses:
+    def _losses(self, scratch: Scratch, target: source.Template, after: Answers) -> Losses:
         all_modules = list(self.recorded.questions.modules)
-        after = target.questions.recorded(Service(scratch.folder).answers(), ANSWERS_FILE)
         return Losses(
             scratch,
             self.service.folder,

@@ -2,6 +2,7 @@
 
 from .engine import Engine, Wishes
 from .errors import BadInput
+from .preview import confirm
 from .questions import Questions, split_data
 from .report import Report, Step
 from .service import ANSWERS_FILE
@@ -43,10 +44,7 @@ def _agree_to_needs(engine: Engine, modules: list[str], needed: list[str]) -> No
         return
     text = f"{', '.join(modules)} needs {', '.join(needed)}"
     if engine.asks:
-        import questionary  # 0.1 s that only a prompt needs
-
-        if not questionary.confirm(f"{text}. Add it too").unsafe_ask():
-            raise KeyboardInterrupt
+        confirm(f"{text}. Add it too")
     elif engine.wishes.yes:
         engine.report.line(Step("needs", f"{text}, which comes too", "·"))
     else:

@@ -27,15 +27,15 @@ def ask_start(questions: Questions, answers: Answers, *, preset: str | None) -> 
     return {} if start == "choose" else questions.preset(start)
 
 
-def confirm() -> None:
-    """Ask whether to create what the preview shows.
+def confirm(question: str) -> None:
+    """Ask whether to go on.
 
     Raises:
         KeyboardInterrupt: no, or Ctrl-C.
     """
     import questionary
 
-    if not questionary.confirm("Create it").unsafe_ask():
+    if not questionary.confirm(question).unsafe_ask():
         raise KeyboardInterrupt
 
 

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Self
 
@@ -174,6 +175,7 @@ class Repository:
             else:
                 return
 
+    @cached_property
     def tree(self) -> str:
         """The id of the tree that the service is in the last commit.
 
@@ -197,6 +199,7 @@ class Repository:
         Raises:
             BadInput: it does not.
         """
+        _ = self.tree  # what is in no commit is not clean either, and has words of its own
         status = git(
             self.folder, "status", "--porcelain", "-z", "--untracked-files=all", "--no-renames",
             "--ignore-submodules=none", "--", ".",
@@ -360,17 +363,12 @@ class Holder:
         root = self.repository.root
         ids: dict[str, str | None] = dict.fromkeys(paths)
         files = [
-            each
-            for each in paths
-            if (root / each).is_file() and not (root / each).is_symlink() and "\n" not in each
+            each for each in paths if (root / each).is_file() and not (root / each).is_symlink()
         ]
-        hashed = self._git(
-            "hash-object", "--stdin-paths", stdin="".join(f"{each}\n" for each in files)
-        )
+        lines = "".join(f"{_quoted(each)}\n" for each in files)
+        hashed = self._git("hash-object", "--stdin-paths", stdin=lines)
         ids |= dict(zip(files, hashed.split(), strict=True))
         for path in paths:
-            if "\n" in path and (root / path).is_file():
-                ids[path] = self._git("hash-object", "--", path)
             if (root / path).is_symlink():
                 ids[path] = self._git("hash-object", "--stdin", stdin=str((root / path).readlink()))
         return ids
@@ -414,6 +412,12 @@ def undo_interrupted(folder: Path) -> None:
     if repository.state.exists():
         with repository.held():
             pass
+
+
+def _quoted(path: str) -> str:
+    """A path as git reads it in lines."""
+    escaped = path.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'
 
 
 def _unmerged(stages: Iterable[Stage], prefix: str) -> list[str]:

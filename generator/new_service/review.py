@@ -7,6 +7,7 @@ from pathlib import Path
 from textwrap import fill
 
 from .checks import Result
+from .preview import confirm
 from .report import Report
 from .repository import Change
 from .service import Service
@@ -77,11 +78,8 @@ class Review:
         Raises:
             KeyboardInterrupt: no, or Ctrl-C.
         """
-        import questionary  # 0.1 s that only a prompt needs
-
         self.list_changes(report)
-        if not questionary.confirm(self.message).unsafe_ask():
-            raise KeyboardInterrupt
+        confirm(self.message)
 
     def list_changes(self, report: Report) -> None:
         """Print each path with what happens to it, once."""

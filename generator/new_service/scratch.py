@@ -57,7 +57,7 @@ class Scratch:
         With `near`, Copier works with the clone that we have: it fetches from an address that it
         takes for a remote one again and again.
         """
-        folder, tree = repository.state / "service", repository.tree()
+        folder, tree = repository.state / "service", repository.tree
         variables = {**template.variables, "GIT_DEFAULT_HASH": repository.object_format}
         there = str(template.clone) if near else template.url
         ours = cls(folder, tree, variables, template.url, there)
@@ -76,10 +76,10 @@ class Scratch:
         text = answers.read_text("utf-8").replace(f"_src_path: {old}\n", f"_src_path: {new}\n")
         answers.write_text(text, "utf-8", newline="\n")
 
-    def git(self, *arguments: str, stdin: str | None = None, index: Path | None = None) -> str:
+    def git(self, *arguments: str, index: Path | None = None) -> str:
         """Run git in the copy."""
         variables = self.variables | ({"GIT_INDEX_FILE": str(index)} if index else {})
-        return git(self.folder, *arguments, stdin=stdin, variables=variables)
+        return git(self.folder, *arguments, variables=variables)
 
     def outcome(self) -> Outcome:
         """What Copier has done here, all of it now in the index."""

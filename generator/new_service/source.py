@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -81,7 +81,7 @@ class Template:
             self, url=str(folder), commit="", variables={**self.variables, "PATH": os.devnull}
         )
 
-    @property
+    @cached_property
     def asks_origin(self) -> bool:
         """Whether a text beside the answers file depends on the template's address or version."""
         folder = self.questions.folder
