@@ -1,5 +1,7 @@
 """What the tests share: the command as users run it, the template as a repository, a service."""
 
+from __future__ import annotations
+
 import os
 import shutil
 import signal
@@ -14,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+import pexpect
 import pytest
 
 pytest_plugins = ["shop"]
@@ -87,6 +90,19 @@ def clean_environment() -> dict[str, str]:
     ours = ("NEW_SERVICE_", "APP_", "DATABASE_", "TEST_", "COPIER_", "GIT_", "VIRTUAL_ENV")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     return kept | {"NO_COLOR": "1", "UV_PYTHON_DOWNLOADS": "never"}
+
+
+def on_terminal(
+    *arguments: str, cwd: Path, env: dict[str, str] | None = None, colours: bool = False
+) -> pexpect.spawn[str]:
+    """The command in a terminal of 80 columns; `env` is added to the environment."""
+    environment = clean_environment() | {"TERM": "xterm"} | (env or {})
+    if colours:
+        del environment["NO_COLOR"]
+    return pexpect.spawn(
+        COMMAND, list(arguments), cwd=cwd, env=environment, encoding="utf-8", timeout=60,
+        dimensions=(40, 80),
+    )  # fmt: skip
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from pathlib import Path
 import pexpect
 import pytest
 
-from conftest import COMMAND, UV, Run, clean_environment, copy_template, repository, run
+from conftest import COMMAND, UV, Run, copy_template, on_terminal, repository, run
 
 CHOICES = """\
   choices:
@@ -248,12 +248,9 @@ def take_defaults(terminal: pexpect.spawn[str]) -> None:
 
 
 def prompted(template: str, folder: Path) -> pexpect.spawn[str]:
-    """`create shop` in a terminal of 80 columns."""
-    environment = clean_environment() | {"NEW_SERVICE_TEMPLATE": template, "TERM": "xterm"}
-    return pexpect.spawn(
-        COMMAND, ["create", "shop", "--no-lock"], cwd=folder, env=environment, encoding="utf-8",
-        timeout=60, dimensions=(40, 80),
-    )  # fmt: skip
+    """`create shop` in a terminal."""
+    ours = {"NEW_SERVICE_TEMPLATE": template}
+    return on_terminal("create", "shop", "--no-lock", cwd=folder, env=ours)
 
 
 def test_needs_of_the_teams_default_modules_are_checked(

@@ -9,7 +9,7 @@ from pathlib import Path
 import pexpect
 import pytest
 
-from conftest import COMMAND, clean_environment
+from conftest import on_terminal
 
 DOWN, ENTER, CTRL_C = "\x1b[B", "\r", "\x03"
 Start = Callable[..., "pexpect.spawn[str]"]
@@ -23,17 +23,9 @@ def start(template: Path, tmp_path: Path) -> Start:
     """The command in a terminal of 80 columns."""
 
     def spawn(*arguments: str, colours: bool = False) -> pexpect.spawn[str]:
-        environment = clean_environment() | {
-            "NEW_SERVICE_TEMPLATE": str(template),
-            "TERM": "xterm",
-        }
-        if colours:
-            del environment["NO_COLOR"]
         command = [*arguments, *(MINIMAL if arguments else [])]
-        return pexpect.spawn(
-            COMMAND, command, cwd=tmp_path, env=environment, encoding="utf-8", timeout=60,
-            dimensions=(40, 80),
-        )  # fmt: skip
+        ours = {"NEW_SERVICE_TEMPLATE": str(template)}
+        return on_terminal(*command, cwd=tmp_path, env=ours, colours=colours)
 
     return spawn
 
