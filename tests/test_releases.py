@@ -100,6 +100,21 @@ def test_a_release_has_its_notes_in_the_changelog(checkout: Path) -> None:
     assert git(checkout, "tag", "--list").split() == [f"v{version}" for version in VERSIONS]
 
 
+def test_a_release_that_cannot_be_built_is_taken_back(checkout: Path, tmp_path: Path) -> None:
+    copied = Path(
+        shutil.copytree(checkout, tmp_path / "copied", ignore=shutil.ignore_patterns("dist"))
+    )
+    edit(copied / "pyproject.toml", "[tool.hatch.version]", "[tool.hatch.versions]")
+    edit(copied / "CHANGELOG.md", "## [Unreleased]\n", "## [Unreleased]\n\n- New.\n")
+    commit(copied)
+    before = git(copied, "rev-parse", "HEAD"), git(copied, "tag")
+    refused = run("bash", ".ci/release", "9.0.0", cwd=copied, env=IDENTITY, check=False)
+
+    assert refused.returncode == 2
+    assert "commit and tag are taken back" in refused.stderr
+    assert (git(copied, "rev-parse", "HEAD"), git(copied, "tag")) == before
+
+
 @pytest.mark.usefixtures("tools")
 @pytest.mark.parametrize(
     ("version", "words"),

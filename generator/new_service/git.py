@@ -93,9 +93,9 @@ def git(
     return output.rstrip("\n")
 
 
-def names(listed: str) -> list[str]:
+def names(output: str) -> list[str]:
     """The names in what git prints with `-z`."""
-    return [name for name in listed.split("\0") if name]
+    return [name for name in output.split("\0") if name]
 
 
 def listed(items: Iterable[str]) -> str:

@@ -157,6 +157,16 @@ def releases(clone: Path) -> list[Version]:
     return sorted((Version(tag) for tag in tags if RELEASE.fullmatch(tag)), reverse=True)
 
 
+def newest_within(clone: Path, within: SpecifierSet) -> Version | None:
+    """The newest release in a clone that a range has."""
+    return next((version for version in releases(clone) if version in within), None)
+
+
+def newest_few(clone: Path) -> str:
+    """The newest releases in a clone, for a hint."""
+    return ", ".join(map(str, releases(clone)[:5])) or "none is released yet"
+
+
 def _address(url: str) -> str:
     """`url` as Copier takes it: a local path in full, `git+` before what does not end in .git."""
     path = Path(os.path.expanduser(url))  # noqa: PTH111  that of Path fails for unknown users
@@ -223,15 +233,15 @@ def _choose(clone: Path, wanted: str | None, address: str) -> str:
             raise BadInput(
                 f"{wanted!r} is no range of versions.", "write it like '~=1.4' or '>=1.2,<2'."
             ) from bad
-        found = next((f"v{version}" for version in known if version in within), None)
+        newest = newest_within(clone, within)
+        found = f"v{newest}" if newest else None
     else:
         tags = git(clone, "tag", "--list").split()
         found = next((tag for tag in (wanted, f"v{wanted}") if tag in tags), None)
     if found is None:
-        newest = ", ".join(map(str, known[:5])) or "none is released yet"
         raise TemplateUnavailable(
             f"the template {without_credentials(address)} has no version {wanted}.",
-            f"versions that it has: {newest}.",
+            f"versions that it has: {newest_few(clone)}.",
         )
     return found
 

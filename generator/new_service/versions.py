@@ -5,7 +5,7 @@ from packaging.version import Version
 
 from .errors import BadInput, TemplateUnavailable
 from .service import Service
-from .source import Template, releases
+from .source import Template, newest_few, newest_within
 
 
 def pin_of(service: Service) -> SpecifierSet | None:
@@ -34,13 +34,12 @@ def newest_inside(template: Template, pin: SpecifierSet | None) -> str:
     """
     if pin is None:
         return template.version
-    known = releases(template.clone)
-    found = next((version for version in known if version in pin), None)
+    found = newest_within(template.clone, pin)
     if found is None:
-        newest = ", ".join(map(str, known[:5])) or "none is released yet"
         raise TemplateUnavailable(
             f"no version of the template matches the pin '{pin}'.",
-            f"mend template-version in pyproject.toml; versions there are: {newest}.",
+            "mend template-version in pyproject.toml; versions there are: "
+            f"{newest_few(template.clone)}.",
         )
     return str(found)
 
