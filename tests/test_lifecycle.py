@@ -568,15 +568,30 @@ def test_a_service_that_cannot_be_changed_is_left_alone(
     assert {**now, index: b""} == {**before, index: b""} if index.exists() else now == before
 
 
-def test_an_update_that_would_drop_an_answer_is_refused(versions: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("before", "after", "words"),
+    [
+        (": database\n", ": databank\n", "unknown module 'database'"),
+        (
+            "{% if not description.strip() -%}",
+            "{% if 'tools' in description %}No tools.{% elif not description.strip() -%}",
+            "template 1.2.0 does not take description = 'Sells tools.'",
+        ),
+    ],
+    ids=["choice", "validator"],
+)
+def test_an_update_that_would_drop_an_answer_is_refused(
+    before: str, after: str, words: str, versions: Path, tmp_path: Path
+) -> None:
     template = Path(shutil.copytree(versions, tmp_path / "template"))
-    shop = create(tmp_path, template, "1.0.0", "--with", "database")
+    options = ("--with", "database", "--data", "description=Sells tools.")
+    shop = create(tmp_path, template, "1.0.0", *options)
     git(template, "checkout", "--quiet", "v1.1.0")
-    edit(template / "copier.yml", ": database\n", ": databank\n")
+    edit(template / "copier.yml", before, after)
     repository(template, tag="v1.2.0")
     refused = run(COMMAND, "update", *FAST, cwd=shop, check=False)
 
-    assert "unknown module 'database'" in failure(refused, 2)
+    assert words in failure(refused, 2)
     assert status(shop) == []
 
 

@@ -399,11 +399,13 @@ def test_an_interrupted_move_in_another_service_of_the_repository_is_undone(
     git(root, "reset", "--hard", "--quiet", before)
     assert run(sys.executable, "-c", MOVE, one, "--stop", check=False).returncode == 9
     assert (one / "NOTES.md").exists()
+    (root / ".git" / "index.lock").unlink()  # as git says in such a case
     (other / "README.md").write_text("mine\n")
+    git(root, "add", "b")
     refused = run(COMMAND, "update", *FAST, cwd=other, check=False)
 
     assert "not clean: README.md" in refused.stderr
-    assert status(root) == [" M b/shop/README.md"]
+    assert status(root) == ["M  b/shop/README.md"]
 
 
 def test_a_reader_that_goes_away_does_not_matter(shop: Path) -> None:
