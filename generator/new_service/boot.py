@@ -64,15 +64,20 @@ def _running(
 ) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
     """The service on a free port, handed over as an open socket so that nobody can take it.
 
-    Requests wait in the socket until the service takes them, and fail as soon as it ends.
+    Requests wait in the socket until the service takes them, and fail as soon as it ends. Where
+    the service has a task `provider`, it runs beside one of its own: the one that its users sign in
+    to is none of a check's business.
     """
+    beside = service.setting("tool", "poe", "tasks", "provider") is not None
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
         port = listener.getsockname()[1]
         process = subprocess.Popen(
             [
-                *(find_uv(), "run", "--frozen", "--no-sync", "python", "-m", "uvicorn", entrypoint),
+                *(find_uv(), "run", "--frozen", "--no-sync"),
+                *(("poe", "-q", "provider") if beside else ()),
+                *("python", "-m", "uvicorn", entrypoint),
                 *("--fd", str(listener.fileno()), "--timeout-graceful-shutdown", "5"),
             ],
             cwd=service.folder,

@@ -32,6 +32,11 @@ class Question:
     has_default: bool
     choices: Mapping[str, str] | None
     """What can be answered, each with its label; None: anything, or what only Copier can tell."""
+    when: str
+    """Jinja that says whether it is asked."""
+    validator: str
+    """Jinja that says what is wrong with the answer."""
+    default: object
 
     def answer(self, given: object) -> Answer:
         """`given` in the form that Copier takes.
@@ -240,6 +245,9 @@ def _question(name: str, details: object) -> Question:
         computed=details.get("when", True) is False or details.get("ask", True) is False,
         has_default="default" in details,
         choices=_choices(details.get("choices")),
+        when=str(details.get("when", True)),
+        validator=str(details.get("validator", "")),
+        default=details.get("default"),
     )
 
 

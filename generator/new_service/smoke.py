@@ -44,20 +44,59 @@ def combine(questions: Questions, strength: str) -> Iterator[Combination]:
         raise BadInput(f"unknown strength {strength!r}.", f"possible: {', '.join(_STRENGTHS)}.")
     options = _options(questions)
     rows = [dict(zip(options, row, strict=True)) for row in itertools.product(*options.values())]
-    rows = [row for row in rows if _is_valid(questions, row)]
+    rows = list(_possible(questions, rows))
     if size := _STRENGTHS[strength]:
         rows = list(_covering(rows, min(size, len(options))))
     for row in rows:
         yield _answers(questions, row)
 
 
-def _is_valid(questions: Questions, row: Row) -> bool:
-    return all(
-        row[_module(need)]
-        for module, needs in questions.needs.items()
-        if row[_module(module)]
-        for need in needs
-    )
+def _possible(questions: Questions, rows: list[Row]) -> Iterator[Row]:
+    """The rows that the template's own words allow, each without what it would not ask."""
+    seen: list[Row] = []
+    words = _Words(questions)
+    for row in rows:
+        asked = {option: answer for option, answer in row.items() if words.ask(option, row)}
+        if asked not in seen and words.allow(asked):
+            seen.append(asked)
+            yield asked
+
+
+class _Words:
+    """The Jinja in a template's questions that says when one is asked and what is wrong with it."""
+
+    def __init__(self, questions: Questions) -> None:
+        # As Copier has them; slow to import.
+        from jinja2.sandbox import SandboxedEnvironment
+        from jinja2_ansible_filters import AnsibleCoreFiltersExtension
+
+        self._questions = questions
+        self._jinja = SandboxedEnvironment(extensions=[AnsibleCoreFiltersExtension])
+        self._computed = {
+            name: question.default
+            for name, question in questions.asked.items()
+            if question.computed
+        }
+
+    def ask(self, option: str, row: Row) -> bool:
+        """Whether the question of `option` is asked, where `row` has the answers."""
+        when = self._questions.asked[_question_of(option)].when
+        return self._say(when, row).lower() not in {"", "false", "no", "off", "0"}
+
+    def allow(self, row: Row) -> bool:
+        """Whether no question of `row` finds anything wrong with its answer."""
+        return not any(
+            self._say(self._questions.asked[name].validator, row)
+            for name in {_question_of(option) for option in row}
+        )
+
+    def _say(self, text: str, row: Row) -> str:
+        context = {**self._computed, **_answers(self._questions, row)}
+        return self._jinja.from_string(text).render(context).strip()
+
+
+def _question_of(option: str) -> str:
+    return option.partition(".")[0]
 
 
 def _covering(rows: list[Row], size: int) -> Iterator[Row]:
@@ -122,7 +161,7 @@ def _answers(questions: Questions, row: Mapping[str, object]) -> Combination:
         if not key.startswith("modules.")
     }
     if questions.modules:
-        answers["modules"] = [each for each in questions.modules if row[_module(each)]]
+        answers["modules"] = [each for each in questions.modules if row.get(_module(each))]
     return answers
 
 

@@ -18,7 +18,7 @@ MEDIA_TYPE = "application/problem+json"
 class ServiceError(Exception):
     """Base of the errors that a client is told about; a subclass sets `status`.
 
-    `members` become extension members of the problem document.
+    `members` become extension members of the problem document, `headers` those of the answer.
     """
 
     status = HTTPStatus.BAD_REQUEST
@@ -27,6 +27,7 @@ class ServiceError(Exception):
         super().__init__(detail)
         self.detail = detail
         self.members = members
+        self.headers: dict[str, str] = {}
 
 
 class Problem(BaseModel):
@@ -70,7 +71,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(ServiceError)
     async def service_error(request: Request, error: ServiceError) -> Response:
-        return problem(error.status, error.detail, members=error.members)
+        return problem(error.status, error.detail, headers=error.headers, members=error.members)
 
     @app.exception_handler(HTTPException)
     async def http_error(request: Request, error: HTTPException) -> Response:

@@ -19,26 +19,32 @@ class EnvironmentSettings(BaseSettings):
     def load(cls) -> Self:
         """Read the environment.
 
-        Raises InvalidSettings, which names each variable that is missing or wrong, never its value.
+        Raises InvalidSettings, which names each variable that is missing or wrong, never its value,
+        and repeats the description of its field.
         """
         try:
             return cls()
         except ValidationError as invalid:
-            prefix = cls.model_config.get("env_prefix", "")
-            lines = [
-                f"{prefix}{str(error['loc'][0]).upper()}: {error['msg']}"
-                for error in invalid.errors(include_input=False, include_url=False)
-            ]
-            raise InvalidSettings("\n".join(lines)) from None
+            errors = invalid.errors(include_input=False, include_url=False)
+            raise InvalidSettings(
+                "\n".join(cls._line(str(error["loc"][0]), error["msg"]) for error in errors)
+            ) from None
+
+    @classmethod
+    def _line(cls, field: str, message: str) -> str:
+        description = cls.model_fields[field].description
+        line = f"{cls.model_config.get('env_prefix', '')}{field.upper()}: {message}"
+        return f"{line}; {description}" if description else line
 
 
-def _split(value: object) -> object:
+def split(value: object) -> object:
+    """The parts of a text, separated by commas; anything else as it is."""
     if not isinstance(value, str):
         return value
     return [part.strip() for part in value.split(",") if part.strip()]
 
 
-CommaSeparated = Annotated[list[str], NoDecode, BeforeValidator(_split)]
+CommaSeparated = Annotated[list[str], NoDecode, BeforeValidator(split)]
 
 
 class Settings(EnvironmentSettings, env_prefix="APP_"):

@@ -86,11 +86,21 @@ async def get_sessions(request: Request) -> SessionMaker:  # a plain function wo
 Sessions = Annotated[SessionMaker, Depends(get_sessions)]
 
 
-async def get_session(sessions: Sessions) -> AsyncGenerator[AsyncSession]:
-    """A session that commits unless the request fails."""
+@asynccontextmanager
+async def transaction(sessions: SessionMaker) -> AsyncGenerator[AsyncSession]:
+    """A session that commits unless an error is raised; for what should not last a whole request.
+
+    On SQLite, a transaction that writes holds up every other one until it ends.
+    """
     with translated_errors():
         async with sessions.begin() as session:
             yield session
+
+
+async def get_session(sessions: Sessions) -> AsyncGenerator[AsyncSession]:
+    """A session that commits unless the request fails."""
+    async with transaction(sessions) as session:
+        yield session
 
 
 # Of scope "function": a commit that fails changes the answer, which has not left yet.

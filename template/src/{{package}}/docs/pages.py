@@ -9,6 +9,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
+from .. import modules
 from ..middleware import API_POLICY
 
 HERE = Path(__file__).parent
@@ -17,7 +18,7 @@ PAGE = Template((HERE / "page.html").read_text("utf-8"))
 # Swagger UI and Redoc style elements inline; scripts come from files of this origin alone.
 POLICY = (
     f"{API_POLICY}; script-src 'self'; style-src 'self' 'unsafe-inline'; "
-    "img-src 'self' data:; connect-src 'self'; worker-src blob:"
+    "img-src 'self' data:; worker-src blob:; connect-src 'self'"
 )
 
 
@@ -52,7 +53,18 @@ def install(app: FastAPI) -> None:
         root = request.scope.get("root_path", "").rstrip("/")
         return RedirectResponse(f"{root}{ASSETS}/redoc/logo-mini.svg")
 
+    async def signed_in(request: Request) -> HTMLResponse:
+        # It came back from a provider's origin, and answers the page that opened it.
+        return HTMLResponse(
+            (HERE / "signed-in.html").read_text("utf-8"),
+            headers={
+                "Content-Security-Policy": f"{API_POLICY}; script-src 'self'",
+                "Cross-Origin-Opener-Policy": "unsafe-none",
+            },
+        )
+
     app.add_route("/docs", swagger, include_in_schema=False)
+    app.add_route("/docs/oauth2-redirect", signed_in, include_in_schema=False)
     app.add_route("/redoc", redoc, include_in_schema=False)
     app.add_route("/redoc/logo-mini.svg", redoc_logo, include_in_schema=False)
 
@@ -69,4 +81,12 @@ def _page(app: FastAPI, request: Request, kind: str, bundle: str) -> HTMLRespons
         openapi=f"{root}{app.openapi_url}",
         bundle=bundle,
     )
-    return HTMLResponse(body, headers={"Content-Security-Policy": POLICY})
+    origins = [each for origins in modules.docs_origins for each in origins(request)]
+    return HTMLResponse(
+        body,
+        headers={
+            "Content-Security-Policy": " ".join([POLICY, *origins]),
+            # The window in which one signs in answers this one.
+            "Cross-Origin-Opener-Policy": "same-origin-allow-popups",
+        },
+    )

@@ -1,9 +1,11 @@
 "use strict";
 (() => {
   const box = document.getElementById("docs");
-  SwaggerUIBundle({
+  const absolute = (path) => new URL(path, location.href).href;
+  const ui = SwaggerUIBundle({
     domNode: box,
-    url: new URL(box.dataset.openapi, location.href).href,
+    url: absolute(box.dataset.openapi),
+    oauth2RedirectUrl: absolute(box.dataset.signedIn),
     layout: "BaseLayout",
     presets: [SwaggerUIBundle.presets.apis],
     deepLinking: true,
@@ -13,5 +15,10 @@
     validatorUrl: null,
     queryConfigEnabled: false,
     defaultModelsExpandDepth: 0,
+    onComplete: () => {
+      const schemes = ui.specSelectors.specJson().getIn(["components", "securitySchemes"]);
+      const clientId = schemes?.map((scheme) => scheme.get("x-defaultClientId")).find(Boolean);
+      ui.initOAuth({ clientId, usePkceWithAuthorizationCodeGrant: true });
+    },
   });
 })();

@@ -1,0 +1,70 @@
+"""From the token of a request to its user and, where it must be certain, to their account."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Depends, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from sqlalchemy import select
+
+from ...database.models import now
+from ...database.session import Sessions, transaction
+from ..users import Forbidden, Unauthenticated, User
+from . import keys
+from .models import Account, Login
+from .service import Accounts
+
+scheme = HTTPBearer(auto_error=False, description="An access token, or an API key.")
+
+
+async def get_accounts(request: Request) -> Accounts:
+    """The accounts, as they were opened with the service."""
+    accounts: Accounts = request.state.accounts
+    return accounts
+
+
+Opened = Annotated[Accounts, Depends(get_accounts)]
+
+
+async def authenticate(
+    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(scheme)],
+    accounts: Opened,
+    sessions: Sessions,
+) -> User:
+    """Who sent the request; raises Unauthenticated. Only an API key takes a query."""
+    if credentials is None:
+        raise Unauthenticated
+    if credentials.credentials.startswith(keys.MARK):
+        return await keys.user_of(sessions, credentials.credentials)
+    return accounts.tokens.user(credentials.credentials)
+
+
+async def get_fresh_user(
+    user: Annotated[User, Depends(authenticate)], sessions: Sessions
+) -> Account:
+    """The account of the user, if it and the login are still there; raises Unauthenticated."""
+    statement = select(Account).where(Account.id == UUID(user.id))
+    if "sid" in user.claims:
+        login_id = UUID(str(user.claims["sid"]))
+        statement = statement.join(Login, Login.account_id == Account.id).where(
+            Login.id == login_id, Login.expires_at > now()
+        )
+    async with transaction(sessions) as session:
+        account: Account | None = await session.scalar(statement)
+    if account is None:
+        raise Unauthenticated("The login has ended.")
+    return account
+
+
+# Queried: revocation and new scopes count at once. For what must not wait for a token to expire.
+FreshUser = Annotated[Account, Depends(get_fresh_user)]
+
+
+async def get_login_id(user: Annotated[User, Depends(authenticate)]) -> UUID:
+    """The login of the user; raises Forbidden for API keys, which are not to manage accounts."""
+    if "sid" not in user.claims:
+        raise Forbidden("An API key cannot do this: log in.")
+    return UUID(str(user.claims["sid"]))
+
+
+LoginId = Annotated[UUID, Depends(get_login_id)]

@@ -1,0 +1,94 @@
+"""How often somebody may try, by account and by client."""
+
+import math
+from collections.abc import Iterable
+from hashlib import sha256
+from http import HTTPStatus
+from ipaddress import ip_address, ip_network
+from time import time
+
+import structlog
+from fastapi import Request
+from limits import RateLimitItem
+from limits.aio.storage import MemoryStorage, RedisStorage
+from limits.aio.strategies import MovingWindowRateLimiter
+from limits.errors import StorageError
+from pydantic import SecretStr
+
+from ...errors import ServiceError
+from ...settings import InvalidSettings
+
+logger = structlog.get_logger(__name__)
+
+# Whoever has one address of IPv6 usually has all of such a network.
+IPV6_PREFIX = 64
+
+
+class TooManyAttempts(ServiceError):
+    status = HTTPStatus.TOO_MANY_REQUESTS
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__(f"Too many attempts; try again in {seconds} seconds.")
+        self.headers["Retry-After"] = str(seconds)
+
+
+class LimitsUnavailable(ServiceError):
+    """Where attempts cannot be counted, none is allowed."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+
+
+class Limiter:
+    """Counts attempts in a moving window: `memory://` in this process, `redis://` for all."""
+
+    def __init__(self, url: SecretStr) -> None:
+        """Raises InvalidSettings; nothing connects yet."""
+        address = url.get_secret_value()
+        self._storage: MemoryStorage | RedisStorage
+        if address == "memory://":
+            self._storage = MemoryStorage()
+        elif address.startswith(("redis://", "rediss://")):
+            self._storage = RedisStorage(
+                f"async+{address}", wrap_exceptions=True, implementation="redispy"
+            )
+        else:
+            raise InvalidSettings("AUTH_LIMITS_URL: use memory:// or redis://host/0")
+        self._window = MovingWindowRateLimiter(self._storage)
+
+    async def check(self) -> None:
+        """Raises if the storage does not answer."""
+        if not await self._storage.check():
+            raise LimitsUnavailable("Attempts cannot be counted just now.")
+
+    async def hit(self, limits: Iterable[RateLimitItem], *subject: str) -> None:
+        """Count an attempt on `subject`; raises TooManyAttempts or LimitsUnavailable."""
+        try:
+            for limit in limits:
+                if not await self._window.hit(limit, *subject):
+                    logger.warning("too many attempts", subject=subject[0])
+                    reset_at, _ = await self._window.get_window_stats(limit, *subject)
+                    raise TooManyAttempts(max(1, math.ceil(reset_at - time())))
+        except StorageError as error:
+            logger.warning("limits unavailable", exc_info=True)
+            raise LimitsUnavailable("Attempts cannot be counted just now.") from error
+
+
+def client_of(request: Request) -> str:
+    """Who sent a request, as far as the server can tell: by its address.
+
+    Behind a proxy that is the proxy's, unless FORWARDED_ALLOW_IPS names it: uvicorn believes what
+    those say, and nobody else.
+    """
+    host = request.client.host if request.client else ""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return host
+    if address.version == 4:
+        return host
+    return str(ip_network((address, IPV6_PREFIX), strict=False))
+
+
+def account_of(email: str) -> str:
+    """A name for an account, whether it exists or not, that says nothing of its owner."""
+    return sha256(email.encode()).hexdigest()

@@ -1,0 +1,72 @@
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, suppress
+from typing import TypedDict
+
+import httpx2
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.openapi.models import OpenIdConnect
+from pydantic import BaseModel
+
+from ...health.probes import Probe
+from ..dependencies import CurrentUser
+from ..users import denied
+from .authentication import Authentication, scheme
+from .provider import DISCOVERY, Provider, origin
+from .settings import OIDCSettings
+
+
+class State(TypedDict):
+    authentication: Authentication
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncGenerator[State]:
+    """Fetch the provider's keys and keep them fresh; raises InvalidSettings."""
+    settings = OIDCSettings.load()
+    # The description of the API tells where to sign in, and as which client its pages do.
+    url = settings.issuer.rstrip("/") + DISCOVERY
+    described = {"openIdConnectUrl": url, "x-defaultClientId": settings.docs_client_id}
+    scheme.model = OpenIdConnect.model_validate(described)
+    async with httpx2.AsyncClient(timeout=settings.timeout) as client:
+        provider = Provider(settings.issuer, client)
+        await provider.refresh()
+        refreshing = asyncio.create_task(provider.keep_fresh())
+        try:
+            yield {"authentication": Authentication(settings, provider)}
+        finally:
+            refreshing.cancel()
+            with suppress(asyncio.CancelledError):
+                await refreshing
+
+
+router = APIRouter(prefix="/auth", tags=["auth"], lifespan=lifespan)
+
+
+class Me(BaseModel):
+    """Who sent the request, as the provider says."""
+
+    id: str
+    scopes: list[str]
+    roles: list[str]
+
+
+@router.get("/me", responses=denied)
+async def read_me(user: CurrentUser) -> Me:
+    return Me(id=user.id, scopes=sorted(user.scopes), roles=sorted(user.roles))
+
+
+async def has_keys(request: Request) -> None:
+    """Raises if no token can be checked."""
+    authentication: Authentication = request.state.authentication
+    assert authentication.provider.keys  # noqa: S101  it raises without any
+
+
+probes = [Probe("openid provider", has_keys)]
+
+
+def sign_in_origins(request: Request) -> list[str]:
+    """Where the docs pages read about the provider, and where they get their tokens."""
+    provider = request.state.authentication.provider
+    urls = [provider.issuer, *([provider.metadata.token_endpoint] if provider.metadata else [])]
+    return sorted({origin(url) for url in urls})
