@@ -28,7 +28,7 @@ IMPORT = """\
 from .greetings.router import router as greetings
 {% endif -%}
 """
-ENTRY = "[('greetings' if 'greetings' in modules), "
+ENTRY = "['greetings', "
 SETTINGS = """\
 from ..settings import EnvironmentSettings
 
@@ -96,17 +96,19 @@ def with_modules(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Our template with two modules added the way CONTRIBUTING.md says."""
     folder = copy_template(tmp_path_factory.mktemp("modules") / "t")
     config = (folder / "copier.yml").read_text("utf-8")
-    config = re.sub(r"  choices:\n(    \".*\n)+", CHOICES, config)
+    config = re.sub(r"  choices:\n(    \".*\n)+", CHOICES, config, count=1)
     config = config.replace("    example: [database]\n", "    farewells: [greetings]\n")
-    config = config.replace("  api:\n", "  both:\n").replace(
-        "database, example", "greetings, farewells"
+    config = re.sub(
+        r"  api:\n(    summary: .*\n)(    .*\n)+",
+        r"  both:\n\1    modules: [greetings, farewells]\n",
+        config,
     )
     (folder / "copier.yml").write_text(config, "utf-8")
     insert(folder / "copier.yml", "_exclude:", EXCLUDE)
     package = folder / "template" / "src" / "{{package}}"
-    insert(package / "modules.py.jinja", "{% endif -%}", IMPORT)
     wiring = package / "modules.py.jinja"
-    wiring.write_text(wiring.read_text("utf-8").replace("[(", ENTRY + "(", 1), "utf-8")
+    insert(wiring, "from .docs.origins import Origins", IMPORT)
+    wiring.write_text(wiring.read_text("utf-8").replace("['", f"{ENTRY}'", 1), "utf-8")
     for module in ("greetings", "farewells"):
         (package / module).mkdir()
         (package / module / "__init__.py").touch()

@@ -52,11 +52,13 @@ def combine(questions: Questions, strength: str) -> Iterator[Combination]:
 
 
 def _possible(questions: Questions, rows: list[Row]) -> Iterator[Row]:
-    """The rows that the template's own words allow, each without what it would not ask."""
+    """The rows that the template's own words allow; None is the answer to what is not asked."""
     seen: list[Row] = []
     words = _Words(questions)
     for row in rows:
-        asked = {option: answer for option, answer in row.items() if words.ask(option, row)}
+        asked = {
+            option: answer if words.ask(option, row) else None for option, answer in row.items()
+        }
         if asked not in seen and words.allow(asked):
             seen.append(asked)
             yield asked
@@ -84,10 +86,18 @@ class _Words:
         return self._say(when, row).lower() not in {"", "false", "no", "off", "0"}
 
     def allow(self, row: Row) -> bool:
-        """Whether no question of `row` finds anything wrong with its answer."""
-        return not any(
+        """Whether modules have what they need, and no question finds its answer wrong."""
+        complete = all(
+            row[_module(need)]
+            for module, needs in self._questions.needs.items()
+            if row[_module(module)]
+            for need in needs
+        )
+        return complete and not any(
             self._say(self._questions.asked[name].validator, row)
-            for name in {_question_of(option) for option in row}
+            for name in {
+                _question_of(option) for option, answer in row.items() if answer is not None
+            }
         )
 
     def _say(self, text: str, row: Row) -> str:
@@ -158,7 +168,7 @@ def _answers(questions: Questions, row: Mapping[str, object]) -> Combination:
     answers: Combination = {
         key: cast("str | bool", value)
         for key, value in row.items()
-        if not key.startswith("modules.")
+        if not key.startswith("modules.") and value is not None
     }
     if questions.modules:
         answers["modules"] = [each for each in questions.modules if row.get(_module(each))]
