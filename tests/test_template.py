@@ -109,11 +109,12 @@ def test_rendering_twice_gives_the_same_bytes(template: Path, tmp_path: Path) ->
     assert rendered_files(tmp_path / "one") == rendered_files(tmp_path / "two")
 
 
+@pytest.mark.parametrize("provider", ["accounts", "oidc"])
 @pytest.mark.parametrize("name", ["a", "zebra-crossing", "x" * 50])
 def test_a_service_of_any_name_is_formatted_and_linted(
-    name: str, new_service: Run, service: Path, tmp_path: Path
+    name: str, provider: str, new_service: Run, service: Path, tmp_path: Path
 ) -> None:
-    everything = ("--with", "database,example")
+    everything = ("--with", "database,auth,example", "--data", f"auth_provider={provider}")
     new_service("create", name, "--yes", "--no-lock", "--no-git", *everything)
     ruff = service / ".venv" / "bin" / "ruff"
 

@@ -1,3 +1,4 @@
+import logging
 from pathlib import Path
 
 from sqlalchemy import Connection, event
@@ -21,6 +22,8 @@ def create_engine(settings: DatabaseSettings) -> AsyncEngine:
         connect_args=_sqlite(settings) if on_sqlite else _postgresql(settings),
     )
     if on_sqlite:
+        # At debug it would log statements with their parameters.
+        logging.getLogger("aiosqlite").setLevel(logging.INFO)
         Path(settings.address.database or "").parent.mkdir(parents=True, exist_ok=True)
         event.listen(engine.sync_engine, "connect", _on_connect)
         event.listen(engine.sync_engine, "begin", _on_begin)
