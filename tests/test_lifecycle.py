@@ -37,7 +37,11 @@ def test_what_is_added_and_removed_leaves_the_tree_as_it_was(shop: Path, change:
     add_edits(shop)
     environment = (shop / ".env").read_text()
     before = git(shop, "rev-parse", "HEAD^{tree}")
-    for command in ("add database", "add example", "remove example", "remove database"):
+    for command in (
+        *("add database", "add auth", "add example"),
+        *("remove auth", "remove example", "remove database"),
+        *("add auth", "remove auth"),
+    ):
         change(*command.split(), "--yes")
         assert "DATABASE_URL" in (shop / ".env").read_text()
         commit(shop)
@@ -59,7 +63,10 @@ def test_every_module_comes_and_goes_in_an_edited_service_without_network(
     run(UV, "lock", cwd=shop, env=offline)  # its version is in there
     commit(shop)
     lock = (shop / "uv.lock").read_text()
-    for command in ("add database", "add example", "remove example", "remove database"):
+    for command in (
+        *("add database", "add example", "add auth"),
+        *("remove auth", "remove example", "remove database"),
+    ):
         told = run(COMMAND, *command.split(), "--json", "--yes", cwd=shop, env=offline)
         document = json.loads(told.stdout)
         assert (document["locked"], document["applied"]) == (True, True), told.stderr
@@ -71,7 +78,7 @@ def test_every_module_comes_and_goes_in_an_edited_service_without_network(
         for name, text in edits.items():
             assert text in (shop / name).read_text(), name
         run(COMMAND, "validate", cwd=shop, env=offline)
-        if command == "add example":
+        if command == "remove auth":
             assert "# Ours." in router.read_text()
             edit(router, "# Ours.\n", "")
             commit(shop)
@@ -90,6 +97,16 @@ def test_needs_of_a_module_come_with_it(shop: Path, change: Run) -> None:
         "database",
         "example",
     ]
+
+
+def test_a_module_that_an_answer_needs_stays(shop: Path, change: Run) -> None:
+    change("add", "database", "auth", "--yes")
+    commit(shop)
+
+    refused = failure(change("remove", "database", check=False), 2)
+
+    assert "auth_provider accounts needs the module database" in refused
+    assert status(shop) == []
 
 
 def test_what_is_left_to_the_owner_is_named(shop: Path, change: Run) -> None:

@@ -165,6 +165,9 @@ def made(versions: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     options = ("--with", "database", "--template-version", "1.0.0", "--template", versions)
     run(COMMAND, "create", "shop", "--yes", *options, cwd=folder)
     run(UV, "sync", "--quiet", "--frozen", cwd=folder / "shop")
+    # What the module auth needs, for the tests that add it.
+    more = ("joserfc", "limits[redis]", "pwdlib[argon2]", "zxcvbn")
+    run(UV, "pip", "install", "--quiet", *more, cwd=folder / "shop")
     return folder / "shop"
 
 
@@ -187,6 +190,18 @@ def test_a_module_comes_after_migrations_and_data_of_the_owner(shop: Shop) -> No
     shop.update(["database", "example"])
     shop.migrate()
     shop.refer()
+
+    shop.check()
+    assert [str(row[0]) for row in shop.execute("SELECT amount FROM orders")] == ["7"]
+
+
+def test_accounts_come_after_migrations_and_data_of_the_owner(shop: Shop) -> None:
+    shop.update(["database", "auth"])
+    shop.migrate()
+    shop.revise("join")
+    shop.check()
+    shop.update(["database"])
+    shop.revise("drop accounts")
 
     shop.check()
     assert [str(row[0]) for row in shop.execute("SELECT amount FROM orders")] == ["7"]

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from . import environment, source
 from .checks import CHEAP, Result, tell
+from .conditions import Conditions
 from .errors import BadInput
 from .locking import relock
 from .losses import Losses
@@ -172,6 +173,12 @@ class Engine:
         """See that Copier took no default where there is an answer, or should have been one."""
         for name in self.answers.keys() & now.keys() - given.keys():
             if self.answers[name] != now[name]:
+                asked_for = {**self.answers, **given}
+                if objection := Conditions(target.questions).objection(name, asked_for):
+                    raise BadInput(
+                        objection.splitlines()[0],
+                        "leave what it needs, or remove what asks for it as well.",
+                    )
                 raise BadInput(
                     f"template {target.version} does not take {name} = {self.answers[name]!r}, "
                     f"which {ANSWERS_FILE} has.",

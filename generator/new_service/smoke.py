@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import cast
 
 from . import source, team
+from .conditions import Conditions
 from .errors import BadInput
 from .questions import Questions
 
@@ -54,55 +55,28 @@ def combine(questions: Questions, strength: str) -> Iterator[Combination]:
 def _possible(questions: Questions, rows: list[Row]) -> Iterator[Row]:
     """The rows that the template's own words allow; None is the answer to what is not asked."""
     seen: list[Row] = []
-    words = _Words(questions)
+    conditions = Conditions(questions)
     for row in rows:
+        answers = _answers(questions, row)
         asked = {
-            option: answer if words.ask(option, row) else None for option, answer in row.items()
+            option: answer if conditions.is_asked(_question_of(option), answers) else None
+            for option, answer in row.items()
         }
-        if asked not in seen and words.allow(asked):
+        if asked not in seen and _is_valid(questions, conditions, asked):
             seen.append(asked)
             yield asked
 
 
-class _Words:
-    """The Jinja in a template's questions that says when one is asked and what is wrong with it."""
-
-    def __init__(self, questions: Questions) -> None:
-        # As Copier has them; slow to import.
-        from jinja2.sandbox import SandboxedEnvironment
-        from jinja2_ansible_filters import AnsibleCoreFiltersExtension
-
-        self._questions = questions
-        self._jinja = SandboxedEnvironment(extensions=[AnsibleCoreFiltersExtension])
-        self._computed = {
-            name: question.default
-            for name, question in questions.asked.items()
-            if question.computed
-        }
-
-    def ask(self, option: str, row: Row) -> bool:
-        """Whether the question of `option` is asked, where `row` has the answers."""
-        when = self._questions.asked[_question_of(option)].when
-        return self._say(when, row).lower() not in {"", "false", "no", "off", "0"}
-
-    def allow(self, row: Row) -> bool:
-        """Whether modules have what they need, and no question finds its answer wrong."""
-        complete = all(
-            row[_module(need)]
-            for module, needs in self._questions.needs.items()
-            if row[_module(module)]
-            for need in needs
-        )
-        return complete and not any(
-            self._say(self._questions.asked[name].validator, row)
-            for name in {
-                _question_of(option) for option, answer in row.items() if answer is not None
-            }
-        )
-
-    def _say(self, text: str, row: Row) -> str:
-        context = {**self._computed, **_answers(self._questions, row)}
-        return self._jinja.from_string(text).render(context).strip()
+def _is_valid(questions: Questions, conditions: Conditions, row: Row) -> bool:
+    """Whether modules have what they need, and no question finds its answer wrong."""
+    complete = all(
+        row[_module(need)]
+        for module, needs in questions.needs.items()
+        if row[_module(module)]
+        for need in needs
+    )
+    answers = _answers(questions, row)
+    return complete and not any(conditions.objection(name, answers) for name in answers)
 
 
 def _question_of(option: str) -> str:
