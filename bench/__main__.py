@@ -2,6 +2,7 @@
 
 import sys
 
+from auth import auth, timing
 from command import create, help_of_the_command
 from database import items
 from lifecycle import changes, looks
@@ -14,6 +15,8 @@ BENCHMARKS = {
     "looks": looks,
     "health": health,
     "items": items,
+    "auth": auth,
+    "timing": timing,
 }
 
 

@@ -1,5 +1,6 @@
 """Structured logs: one JSON object a line, or pretty on a terminal."""
 
+import json
 import logging
 import sys
 from collections.abc import AsyncGenerator, Callable
@@ -80,4 +81,7 @@ def _add_request_id(_logger: WrappedLogger, _method: str, event: EventDict) -> E
 
 
 def _render_json(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
-    return to_json(event, fallback=str).decode()
+    try:
+        return to_json(event, fallback=str).decode()
+    except ValueError:  # half a character, which JSON in ASCII can hold
+        return json.dumps(event, default=str)

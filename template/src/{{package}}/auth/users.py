@@ -5,9 +5,12 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
+from starlette.requests import HTTPConnection
+
 from ..errors import ServiceError, documented
 
 ADMIN = "admin"
+NAMED = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,14 @@ class Unauthenticated(ServiceError):
         self.headers["WWW-Authenticate"] = f"Bearer{told}"
 
 
+def token_of(request: HTTPConnection) -> str:
+    """The token that a request brings (RFC 6750, section 2.1); raises Unauthenticated."""
+    kind, _, token = request.headers.get("Authorization", "").partition(" ")
+    if kind.lower() != "bearer" or not token.strip():
+        raise Unauthenticated
+    return token.strip()
+
+
 class Forbidden(ServiceError):
     """The user is known and may not do this."""
 
@@ -42,7 +53,8 @@ class Forbidden(ServiceError):
 
     def __init__(self, detail: str, *scopes: str) -> None:
         super().__init__(detail)
-        missing = f', scope="{" ".join(scopes)}"' if scopes else ""
+        # No more than a proxy takes in a header.
+        missing = f', scope="{" ".join(scopes[:NAMED])}"' if scopes else ""
         self.headers["WWW-Authenticate"] = f'Bearer error="insufficient_scope"{missing}'
 
 

@@ -4,17 +4,35 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import Depends, Request
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi.openapi.models import HTTPBearer
+from fastapi.security.base import SecurityBase
 from sqlalchemy import select
 
 from ...database.models import now
 from ...database.session import Sessions, transaction
-from ..users import Forbidden, Unauthenticated, User
+from ..users import Forbidden, Unauthenticated, User, token_of
 from . import keys
 from .models import Account, Login
 from .service import Accounts
 
-scheme = HTTPBearer(auto_error=False, description="An access token, or an API key.")
+
+class Authenticate(SecurityBase):
+    """A dependency that is the scheme itself: one call, since it is made for each request."""
+
+    def __init__(self) -> None:
+        self.model = HTTPBearer(description="An access token, or an API key.")
+        self.scheme_name = "Bearer"
+
+    async def __call__(self, request: Request, sessions: Sessions) -> User:
+        """Who sent the request; raises Unauthenticated. Only an API key takes a query."""
+        token = token_of(request)
+        if token.startswith(keys.MARK):
+            return await keys.user_of(sessions, token)
+        accounts: Accounts = request.state.accounts
+        return accounts.tokens.user(token)
+
+
+authenticate = Authenticate()
 
 
 async def get_accounts(request: Request) -> Accounts:
@@ -24,19 +42,6 @@ async def get_accounts(request: Request) -> Accounts:
 
 
 Opened = Annotated[Accounts, Depends(get_accounts)]
-
-
-async def authenticate(
-    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(scheme)],
-    accounts: Opened,
-    sessions: Sessions,
-) -> User:
-    """Who sent the request; raises Unauthenticated. Only an API key takes a query."""
-    if credentials is None:
-        raise Unauthenticated
-    if credentials.credentials.startswith(keys.MARK):
-        return await keys.user_of(sessions, credentials.credentials)
-    return accounts.tokens.user(credentials.credentials)
 
 
 async def get_fresh_user(

@@ -6,7 +6,7 @@ from http import HTTPStatus
 from uuid import UUID
 
 import structlog
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from ...database.models import now
@@ -77,12 +77,19 @@ async def user_of(sessions: SessionMaker, text: str) -> User:
             .where(ApiKey.prefix == MARK + prefix, ApiKey.expires_at > now())
         )
         row = found.one_or_none()
-        if row is None or not secrets.compare_digest(digest(secret), row[1].key_hash):
-            logger.info("key refused")
-            raise Unauthenticated("The key is not valid.")
-        account, key = row
-        used = key.last_used_at
-        if used is None or now() - used > timedelta(seconds=USE_SECONDS):
-            key.last_used_at = now()
+    if row is None or not secrets.compare_digest(digest(secret), row[1].key_hash):
+        logger.info("key refused", known=row is not None)
+        raise Unauthenticated("The key is not valid.")
+    account, key = row
+    await _note_use(sessions, key)
     scopes = frozenset(key.scopes)
     return User(str(account.id), scopes if account.is_admin else scopes & {*account.scopes})
+
+
+async def _note_use(sessions: SessionMaker, key: ApiKey) -> None:
+    """In a transaction that begins with a write: SQLite fails those that read first and wait."""
+    before = now() - timedelta(seconds=USE_SECONDS)
+    if key.last_used_at is None or key.last_used_at < before:
+        used = update(ApiKey).where(ApiKey.id == key.id).values(last_used_at=now())
+        async with transaction(sessions) as session:
+            await session.execute(used)

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable
 from hashlib import sha256
 from http import HTTPStatus
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv4Address, ip_address, ip_network
 from time import time
 
 import structlog
@@ -22,6 +22,7 @@ logger = structlog.get_logger(__name__)
 
 # Whoever has one address of IPv6 usually has all of such a network.
 IPV6_PREFIX = 64
+REDIS_SECONDS = 2.0
 
 
 class TooManyAttempts(ServiceError):
@@ -43,16 +44,7 @@ class Limiter:
 
     def __init__(self, url: SecretStr) -> None:
         """Raises InvalidSettings; nothing connects yet."""
-        address = url.get_secret_value()
-        self._storage: MemoryStorage | RedisStorage
-        if address == "memory://":
-            self._storage = MemoryStorage()
-        elif address.startswith(("redis://", "rediss://")):
-            self._storage = RedisStorage(
-                f"async+{address}", wrap_exceptions=True, implementation="redispy"
-            )
-        else:
-            raise InvalidSettings("AUTH_LIMITS_URL: use memory:// or redis://host/0")
+        self._storage = _storage(url.get_secret_value())
         self._window = MovingWindowRateLimiter(self._storage)
 
     async def check(self) -> None:
@@ -65,7 +57,7 @@ class Limiter:
         try:
             for limit in limits:
                 if not await self._window.hit(limit, *subject):
-                    logger.warning("too many attempts", subject=subject[0])
+                    logger.warning("too many attempts", subject=subject)
                     reset_at, _ = await self._window.get_window_stats(limit, *subject)
                     raise TooManyAttempts(max(1, math.ceil(reset_at - time())))
         except StorageError as error:
@@ -73,7 +65,25 @@ class Limiter:
             raise LimitsUnavailable("Attempts cannot be counted just now.") from error
 
 
-def client_of(request: Request) -> str:
+def _storage(address: str) -> MemoryStorage | RedisStorage:
+    if address == "memory://":
+        return MemoryStorage()
+    if not address.startswith(("redis://", "rediss://")):
+        raise InvalidSettings("AUTH_LIMITS_URL: use memory:// or redis://host/0")
+    try:
+        # redis-py waits for ever unless told otherwise, and its errors would repeat the password.
+        return RedisStorage(
+            f"async+{address}",
+            wrap_exceptions=True,
+            implementation="redispy",
+            socket_connect_timeout=REDIS_SECONDS,
+            socket_timeout=REDIS_SECONDS,
+        )
+    except ValueError:
+        raise InvalidSettings("AUTH_LIMITS_URL: it is no URL like redis://host:6379/0") from None
+
+
+async def client_of(request: Request) -> str:
     """Who sent a request, as far as the server can tell: by its address.
 
     Behind a proxy that is the proxy's, unless FORWARDED_ALLOW_IPS names it: uvicorn believes what
@@ -84,8 +94,10 @@ def client_of(request: Request) -> str:
         address = ip_address(host)
     except ValueError:
         return host
-    if address.version == 4:
+    if isinstance(address, IPv4Address):
         return host
+    if address.ipv4_mapped:
+        return str(address.ipv4_mapped)
     return str(ip_network((address, IPV6_PREFIX), strict=False))
 
 

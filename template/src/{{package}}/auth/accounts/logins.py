@@ -4,7 +4,7 @@ A refresh token is `FAMILY.SECRET`, 256 random bits each; the database has only 
 """
 
 import secrets
-from datetime import timedelta
+from datetime import datetime, timedelta
 from hashlib import sha256
 from uuid import UUID
 
@@ -60,29 +60,32 @@ async def find(sessions: SessionMaker, refresh_token: str) -> tuple[Account, Log
     return row[0], row[1]
 
 
-async def exchange(sessions: SessionMaker, login: Login, refresh_token: str) -> str:
+async def exchange(
+    sessions: SessionMaker, login: Login, refresh_token: str, arrived_at: datetime
+) -> str:
     """The refresh token that follows; raises Unauthenticated.
 
-    One that was used before has been stolen, from its owner or by them: the login ends. Of several
-    requests at the same moment one gets the next token, and the others get nothing.
+    One that was used before has been stolen, from its owner or by them: the login ends. Of requests
+    that were on their way at the same time one gets the next token, and the others get nothing.
     """
-    family, _, used = refresh_token.partition(".")
-    if not secrets.compare_digest(digest(used), login.token_hash):
+    family, _, secret = refresh_token.partition(".")
+    used, following = digest(secret), secrets.token_urlsafe(32)
+    if used == login.token_hash:
+        async with transaction(sessions) as session:
+            taken = await session.scalar(
+                update(Login)
+                .where(Login.id == login.id, Login.token_hash == used)
+                .values(token_hash=digest(following), previous_hash=used, refreshed_at=now())
+                .returning(Login.id)
+            )
+        if taken is not None:
+            return f"{family}.{following}"
+    elif used != login.previous_hash or login.refreshed_at < arrived_at:
         async with transaction(sessions) as session:
             await session.execute(delete(Login).where(Login.id == login.id))
         logger.warning("refresh token reused", account=str(login.account_id), login=str(login.id))
         raise Unauthenticated("The refresh token was used before, so this login has ended.")
-    secret = secrets.token_urlsafe(32)
-    async with transaction(sessions) as session:
-        taken = await session.scalar(
-            update(Login)
-            .where(Login.id == login.id, Login.token_hash == login.token_hash)
-            .values(token_hash=digest(secret), refreshed_at=now())
-            .returning(Login.id)
-        )
-    if taken is None:
-        raise Unauthenticated("The refresh token has just been used.")
-    return f"{family}.{secret}"
+    raise Unauthenticated("The refresh token has just been used.")
 
 
 async def revoke(session: AsyncSession, account_id: UUID, *conditions: ColumnElement[bool]) -> bool:

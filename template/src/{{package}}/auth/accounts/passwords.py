@@ -1,5 +1,6 @@
 """Passwords: argon2id (RFC 9106), in threads, a bounded number at once."""
 
+import re
 import secrets
 from functools import lru_cache
 from http import HTTPStatus
@@ -11,7 +12,8 @@ from zxcvbn import zxcvbn
 
 from ...errors import ServiceError
 
-READ_BY_ZXCVBN = 72
+# zxcvbn takes seconds for long passwords that somebody makes up for that.
+LOOKED_AT = 16
 TOO_COMMON = 1  # of 4: fewer than a million guesses
 
 ARGON2ID = Argon2Hasher()
@@ -28,17 +30,18 @@ class Passwords:
 
     def __init__(self, at_once: int, hasher: Argon2Hasher = ARGON2ID) -> None:
         self._hasher = PasswordHash([hasher])
-        self._limiter = CapacityLimiter(at_once)
+        self._hashing, self._guessing = CapacityLimiter(at_once), CapacityLimiter(1)
         self._nobodys = _hash_of_nobody(hasher)
 
     async def hash(self, password: str) -> str:
         """A hash to store."""
-        return await to_thread.run_sync(self._hasher.hash, password, limiter=self._limiter)
+        return await to_thread.run_sync(self._hasher.hash, password, limiter=self._hashing)
 
     async def check_new(self, password: str, email: str) -> None:
         """Raises PasswordTooCommon."""
+        known = [email, *re.split(r"\W+", email)]
         found = await to_thread.run_sync(
-            zxcvbn, password[:READ_BY_ZXCVBN], [email], limiter=self._limiter
+            zxcvbn, password[:LOOKED_AT], known, limiter=self._guessing
         )
         if found["score"] <= TOO_COMMON:
             raise PasswordTooCommon("The password is among the first that anyone would guess.")
@@ -49,7 +52,7 @@ class Passwords:
         Without one, for an account that does not exist, it takes just as long and says no.
         """
         right, better = await to_thread.run_sync(
-            self._hasher.verify_and_update, password, stored or self._nobodys, limiter=self._limiter
+            self._hasher.verify_and_update, password, stored or self._nobodys, limiter=self._hashing
         )
         return right and stored is not None, better
 

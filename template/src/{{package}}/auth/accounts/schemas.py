@@ -16,7 +16,8 @@ Email = Annotated[
 # An upper bound, since hashing takes longer for longer ones.
 Password = Annotated[str, Field(max_length=128)]
 NewPassword = Annotated[str, Field(min_length=12, max_length=128)]
-Scope = Annotated[str, Field(max_length=100, pattern=r"^[\x21\x23-\x5B\x5D-\x7E]+$")]  # RFC 6749
+# RFC 6749, section 3.3, without the comma, which separates them in settings.
+Scope = Annotated[str, Field(max_length=100, pattern=r"^[\x21\x23-\x2B\x2D-\x5B\x5D-\x7E]+$")]
 Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00]*$")]
 
 

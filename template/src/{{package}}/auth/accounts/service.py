@@ -7,10 +7,12 @@ from uuid import UUID
 import structlog
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession
 
+from ...database.models import now
 from ...database.session import SessionMaker, transaction
 from ...errors import ServiceError
-from ..users import Forbidden, Unauthenticated
+from ..users import Unauthenticated
 from . import logins
 from .limiting import Limiter, account_of
 from .models import Account, Login
@@ -23,6 +25,10 @@ logger = structlog.get_logger(__name__)
 
 
 class WrongPassword(ServiceError):
+    status = HTTPStatus.FORBIDDEN
+
+
+class RegistrationClosed(ServiceError):
     status = HTTPStatus.FORBIDDEN
 
 
@@ -41,10 +47,10 @@ class Accounts:
     async def register(self, sessions: SessionMaker, new: Registration, client: str) -> None:
         """Make an account, unless the address has one, which nobody is told.
 
-        Raises Forbidden, PasswordTooCommon, TooManyAttempts.
+        Raises RegistrationClosed, PasswordTooCommon, TooManyAttempts.
         """
         if not self.settings.registration:
-            raise Forbidden("Registration is switched off.")
+            raise RegistrationClosed("Registration is switched off.")
         await self.limiter.hit(self.settings.client_limits, "register", client)
         await self.passwords.check_new(new.password, new.email)
         account = Account(
@@ -72,9 +78,8 @@ class Accounts:
             logger.warning("login failed", account=account and str(account.id), client=client)
             raise Unauthenticated("The e-mail address or the password is wrong.")
         async with transaction(sessions) as session:
-            if better is not None:
-                account = await session.merge(account)
-                account.password_hash = better
+            account = await _unchanged(session, account)
+            account.password_hash = better or account.password_hash
             days = self.settings.session_days
             login, refresh_token = await logins.begin(session, account, user_agent, days)
         logger.info("login", account=str(account.id), login=str(login.id), client=client)
@@ -82,10 +87,11 @@ class Accounts:
 
     async def refresh(self, sessions: SessionMaker, refresh_token: str, client: str) -> Tokens:
         """The next tokens of a login; raises Unauthenticated or TooManyAttempts."""
+        arrived_at = now()
         await self.limiter.hit(self.settings.client_limits, "refresh", client)
         account, login = await logins.find(sessions, refresh_token)
         await self.limiter.hit(self.settings.account_limits, "refresh", str(account.id))
-        following = await logins.exchange(sessions, login, refresh_token)
+        following = await logins.exchange(sessions, login, refresh_token, arrived_at)
         return self._tokens(account, login, following)
 
     async def change_password(
@@ -93,7 +99,7 @@ class Accounts:
     ) -> None:
         """Set a new password, which ends all other logins of the account.
 
-        Raises WrongPassword, PasswordTooCommon, TooManyAttempts.
+        API keys stay. Raises WrongPassword, PasswordTooCommon, TooManyAttempts, Unauthenticated.
         """
         await self.limiter.hit(self.settings.account_limits, "password", str(account.id))
         right, _ = await self.passwords.verify(change.current_password, account.password_hash)
@@ -103,7 +109,7 @@ class Accounts:
         await self.passwords.check_new(change.new_password, account.email)
         hashed = await self.passwords.hash(change.new_password)
         async with transaction(sessions) as session:
-            account = await session.merge(account)
+            account = await _unchanged(session, account)
             account.password_hash = hashed
             await logins.revoke(session, account.id, Login.id != login_id)
         logger.info("password changed", account=str(account.id))
@@ -114,6 +120,21 @@ class Accounts:
             refresh_token=refresh_token,
             expires_in=self.tokens.seconds,
         )
+
+
+async def _unchanged(session: AsyncSession, seen: Account) -> Account:
+    """The account as it is now, locked; raises Unauthenticated if it has another password by now.
+
+    While the one that was given was hashed, its owner may have changed it.
+    """
+    account: Account | None = await session.scalar(
+        select(Account)
+        .where(Account.id == seen.id, Account.password_hash == seen.password_hash)
+        .with_for_update()
+    )
+    if account is None:
+        raise Unauthenticated("The password has just been changed.")
+    return account
 
 
 async def find(sessions: SessionMaker, email: str) -> Account | None:

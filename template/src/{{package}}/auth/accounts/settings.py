@@ -1,3 +1,4 @@
+from string import hexdigits
 from typing import Annotated
 
 from limits import RateLimitItem, parse_many
@@ -6,13 +7,14 @@ from pydantic import AfterValidator, Field, SecretStr
 from ...settings import CommaSeparated, EnvironmentSettings
 
 SERVICE = __name__.partition(".")[0]
-# 256 bits in base64; random text of that length has far more than 16 different characters.
-SECRET_LENGTH, SECRET_CHARACTERS = 43, 16
+# How long 256 random bits are; and what they never have, fewer than 12 different characters.
+BASE64_LENGTH, HEX_LENGTH, FEWEST = 43, 64, 12
 MAKE_ONE = "make one with: uv run poe secret"
 
 
 def _strong(secret: str) -> str:
-    if len(secret) < SECRET_LENGTH or len(set(secret)) < SECRET_CHARACTERS:
+    length = HEX_LENGTH if set(secret) <= set(hexdigits) else BASE64_LENGTH
+    if len(secret) < length or len(set(secret)) < FEWEST:
         raise ValueError("it is too weak to sign tokens")
     return secret
 
@@ -27,7 +29,8 @@ def _all_strong(secrets: list[str]) -> list[str]:
 
 
 def _limit(text: str) -> str:
-    parse_many(text)
+    if any(each.amount < 1 for each in parse_many(text)):
+        raise ValueError("it lets nobody in")
     return text
 
 

@@ -1,19 +1,14 @@
 """From the token of a request to its user."""
 
-from typing import Annotated
-
-from fastapi import Depends, Request
-from fastapi.security import OpenIdConnect
-from fastapi.security.utils import get_authorization_scheme_param
+from fastapi import Request
+from fastapi.openapi.models import OpenIdConnect
+from fastapi.security.base import SecurityBase
 from joserfc.jwt import Claims
 
 from ..tokens import UnknownKey, Verifier, words
-from ..users import Forbidden, Unauthenticated, User
+from ..users import Forbidden, Unauthenticated, User, token_of
 from .provider import DISCOVERY, Provider
 from .settings import OIDCSettings
-
-# Which provider it is becomes known when the service starts.
-scheme = OpenIdConnect(openIdConnectUrl=DISCOVERY, auto_error=False)
 
 
 class Authentication:
@@ -36,19 +31,19 @@ class Authentication:
 
         Raises Unauthenticated, Forbidden without the required scopes, ProviderUnavailable.
         """
-        claims = await self._claims(token)
+        claims = await self._claims_of(token)
         scopes = words(claims.get("scope")) | words(claims.get("scp"))
         if missing := self._required - scopes:
             raise Forbidden(f"It needs the scope {' '.join(sorted(missing))}.", *sorted(missing))
         return User(claims["sub"], scopes, self._roles(claims), claims)
 
-    async def _claims(self, token: str) -> Claims:
+    async def _claims_of(self, token: str) -> Claims:
         try:
-            return self._verifier.verify(token, self.provider.keys)
+            return self._verifier.verify(token, self.provider.known_keys())
         except UnknownKey:
             await self.provider.refresh_for_unknown_key()
         try:
-            return self._verifier.verify(token, self.provider.keys)
+            return self._verifier.verify(token, self.provider.known_keys())
         except UnknownKey:
             raise Unauthenticated("The token is not valid.") from None
 
@@ -60,10 +55,22 @@ class Authentication:
         return words(found) if self._roles_claim else frozenset()
 
 
-async def authenticate(request: Request, header: Annotated[str | None, Depends(scheme)]) -> User:
-    """Who sent the request; raises Unauthenticated, Forbidden or ProviderUnavailable."""
-    kind, token = get_authorization_scheme_param(header)
-    if kind.lower() != "bearer" or not token:
-        raise Unauthenticated
-    authentication: Authentication = request.state.authentication
-    return await authentication.user(token)
+class Authenticate(SecurityBase):
+    """A dependency that is the scheme itself: one call, since it is made for each request."""
+
+    def __init__(self) -> None:
+        self.scheme_name = "OpenIdConnect"
+        self.describe(DISCOVERY)
+
+    def describe(self, url: str, client_id: str | None = None) -> None:
+        """Say where the provider describes itself, and as which client the docs pages sign in."""
+        described = {"openIdConnectUrl": url, "x-defaultClientId": client_id}
+        self.model = OpenIdConnect.model_validate(described)
+
+    async def __call__(self, request: Request) -> User:
+        """Who sent the request; raises Unauthenticated, Forbidden or ProviderUnavailable."""
+        authentication: Authentication = request.state.authentication
+        return await authentication.user(token_of(request))
+
+
+authenticate = Authenticate()

@@ -5,14 +5,13 @@ from typing import TypedDict
 
 import httpx2
 from fastapi import APIRouter, FastAPI, Request
-from fastapi.openapi.models import OpenIdConnect
 from pydantic import BaseModel
 
 from ...health.probes import Probe
 from ..dependencies import CurrentUser
 from ..users import denied
-from .authentication import Authentication, scheme
-from .provider import DISCOVERY, Provider, origin
+from .authentication import Authentication, authenticate
+from .provider import DISCOVERY, Provider
 from .settings import OIDCSettings
 
 
@@ -25,11 +24,9 @@ async def lifespan(app: FastAPI) -> AsyncGenerator[State]:
     """Fetch the provider's keys and keep them fresh; raises InvalidSettings."""
     settings = OIDCSettings.load()
     # The description of the API tells where to sign in, and as which client its pages do.
-    url = settings.issuer.rstrip("/") + DISCOVERY
-    described = {"openIdConnectUrl": url, "x-defaultClientId": settings.docs_client_id}
-    scheme.model = OpenIdConnect.model_validate(described)
+    authenticate.describe(settings.issuer.rstrip("/") + DISCOVERY, settings.docs_client_id)
     async with httpx2.AsyncClient(timeout=settings.timeout) as client:
-        provider = Provider(settings.issuer, client)
+        provider = Provider(settings.issuer, client, settings.timeout)
         await provider.refresh()
         refreshing = asyncio.create_task(provider.keep_fresh())
         try:
@@ -59,7 +56,7 @@ async def read_me(user: CurrentUser) -> Me:
 async def has_keys(request: Request) -> None:
     """Raises if no token can be checked."""
     authentication: Authentication = request.state.authentication
-    assert authentication.provider.keys  # noqa: S101  it raises without any
+    authentication.provider.known_keys()
 
 
 probes = [Probe("openid provider", has_keys)]
@@ -67,6 +64,5 @@ probes = [Probe("openid provider", has_keys)]
 
 def sign_in_origins(request: Request) -> list[str]:
     """Where the docs pages read about the provider, and where they get their tokens."""
-    provider = request.state.authentication.provider
-    urls = [provider.issuer, *([provider.metadata.token_endpoint] if provider.metadata else [])]
-    return sorted({origin(url) for url in urls})
+    authentication: Authentication = request.state.authentication
+    return authentication.provider.origins
