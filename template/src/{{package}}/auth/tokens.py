@@ -1,11 +1,12 @@
 """Access tokens: JSON Web Tokens (RFC 7519), in the profile of RFC 9068."""
 
 from collections.abc import Collection, Mapping
+from typing import NamedTuple
 
 import structlog
 from joserfc import jwt
 from joserfc.errors import ExpiredTokenError
-from joserfc.jwk import Key
+from joserfc.jwk import GuestProtocol, Key
 from joserfc.jws import JWSRegistry
 from joserfc.jwt import Claims, JWTClaimsRegistry
 from pydantic_core import to_json
@@ -15,6 +16,7 @@ from .users import Unauthenticated
 logger = structlog.get_logger(__name__)
 
 TYPE = "at+jwt"
+REMEMBERED = 1000
 
 
 class UnknownKey(Exception):
@@ -23,6 +25,14 @@ class UnknownKey(Exception):
 
 class WrongType(Exception):
     """A token of another type, such as an ID token."""
+
+
+class _Signed(NamedTuple):
+    """What a token claims, and the key that its signature was checked with."""
+
+    key_id: str
+    key: Key
+    claims: Claims
 
 
 class Verifier:
@@ -45,6 +55,7 @@ class Verifier:
         self._jws = JWSRegistry(algorithms=list(algorithms), strict_check_header=False)
         short = {each.lower() for each in types}
         self._types = short | {f"application/{each}" for each in short}
+        self._verified: dict[str, _Signed] = {}
         self._claims = JWTClaimsRegistry(
             leeway=leeway,
             iss={"essential": True, "value": issuer},
@@ -59,11 +70,10 @@ class Verifier:
         Raises UnknownKey, or Unauthenticated for everything else.
         """
         try:
-            decoded = jwt.decode(token, lambda jws: _key(jws.headers(), keys), registry=self._jws)
-            if str(decoded.header.get("typ")).lower() not in self._types:
-                raise WrongType
-            self._claims.validate(decoded.claims)
-            to_json(decoded.claims)  # what cannot be written again would fail in an answer
+            signed = self._verified.get(token)
+            if signed is None or keys.get(signed.key_id) is not signed.key:
+                signed = self._check_signature(token, keys)
+            self._claims.validate(signed.claims)
         except UnknownKey:
             raise
         except ExpiredTokenError:
@@ -71,14 +81,26 @@ class Verifier:
         except Exception as error:  # whatever is wrong with it; anybody can send anything
             logger.info("token refused", reason=type(error).__name__)
             raise Unauthenticated("The token is not valid.") from None
-        return decoded.claims
+        return {**signed.claims}
 
+    def _check_signature(self, token: str, keys: Mapping[str, Key]) -> _Signed:
+        """Once for each token and key: it is most of what a request with a token costs."""
 
-def _key(header: Mapping[str, object], keys: Mapping[str, Key]) -> Key:
-    key_id = header.get("kid")
-    if not isinstance(key_id, str) or key_id not in keys:
-        raise UnknownKey
-    return keys[key_id]
+        def find(jws: GuestProtocol) -> Key:
+            key_id = jws.headers().get("kid")
+            if not isinstance(key_id, str) or key_id not in keys:
+                raise UnknownKey
+            return keys[key_id]
+
+        decoded = jwt.decode(token, find, registry=self._jws)
+        if str(decoded.header.get("typ")).lower() not in self._types:
+            raise WrongType
+        to_json(decoded.claims)  # what cannot be written again would fail in an answer
+        if len(self._verified) >= REMEMBERED:
+            self._verified.clear()
+        key_id = decoded.header["kid"]
+        signed = self._verified[token] = _Signed(key_id, keys[key_id], decoded.claims)
+        return signed
 
 
 def words(claim: object) -> frozenset[str]:
