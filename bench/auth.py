@@ -16,6 +16,7 @@ from new_service.programs import own_environment
 from service import BIN, Server, create, load, served
 
 AUTH = "/api/v1/auth"
+PASSWORD = "a difference engine"  # noqa: S105  of these measurements
 # The same read twice, once for whoever has a token.
 READS = """
 from members.auth.dependencies import CurrentUser
@@ -74,10 +75,10 @@ def _accounts() -> Ratio:
 
 def _provider() -> Ratio:
     with _project("oidc") as (project, folder):
-        command = [project / ".venv" / "bin" / "python", "-c", PROVIDER]
         with subprocess.Popen(
-            command, cwd=project, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        ) as provider:
+            [project / ".venv" / "bin" / "python", "-c", PROVIDER],
+            cwd=project, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        ) as provider:  # fmt: skip
             assert provider.stdout is not None
             issuer, token = provider.stdout.readline().split()
             variables = {"AUTH_ISSUER": issuer, "AUTH_AUDIENCE": "members"}
@@ -139,14 +140,12 @@ def _login(server: Server, name: str) -> float:
     sys.exit("a wrong password was accepted")
 
 
-def _post(
-    server: Server, path: str, name: str, password: str = "a difference engine"
-) -> dict[str, object]:
+def _post(server: Server, path: str, name: str, password: str = PASSWORD) -> dict[str, object]:
     request = urllib.request.Request(
         f"http://127.0.0.1:{server[1]}{AUTH}/{path}",
         json.dumps({"email": f"{name}@example.com", "password": password}).encode(),
         {"Content-Type": "application/json"},
     )
-    with urllib.request.urlopen(request) as response:
+    with urllib.request.urlopen(request) as response:  # noqa: S310
         answer: dict[str, object] = json.load(response)
         return answer

@@ -12,7 +12,7 @@ from fastapi import Request
 from limits import RateLimitItem
 from limits.aio.storage import MemoryStorage, RedisStorage
 from limits.aio.strategies import MovingWindowRateLimiter
-from limits.errors import StorageError
+from limits.errors import ConfigurationError, StorageError
 from pydantic import SecretStr
 
 from ...errors import ServiceError
@@ -79,7 +79,7 @@ def _storage(address: str) -> MemoryStorage | RedisStorage:
             socket_connect_timeout=REDIS_SECONDS,
             socket_timeout=REDIS_SECONDS,
         )
-    except ValueError:
+    except (ConfigurationError, ValueError):
         raise InvalidSettings("AUTH_LIMITS_URL: it is no URL like redis://host:6379/0") from None
 
 

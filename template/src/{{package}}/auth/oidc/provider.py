@@ -114,8 +114,10 @@ class Provider:
         headers = {"Accept-Encoding": "identity"}
         async with self._client.stream("GET", url, headers=headers) as response:
             response.raise_for_status()
+            if "Content-Encoding" in response.headers:
+                raise ValueError(f"{url} compresses its answer, unasked")
             content = b""
-            async for chunk in response.aiter_raw():
+            async for chunk in response.aiter_bytes():
                 content += chunk
                 if len(content) > LARGEST_ANSWER:
                     raise ValueError(f"{url} answers more than {LARGEST_ANSWER} bytes")
