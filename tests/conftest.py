@@ -18,6 +18,7 @@ from typing import TypeVar
 
 import pexpect
 import pytest
+from playwright.sync_api import Browser, sync_playwright
 
 pytest_plugins = ["shop"]
 
@@ -27,6 +28,13 @@ COMMAND = str(Path(sys.executable).with_name("new-service"))
 signal.signal(signal.SIGINT, signal.default_int_handler)
 UV = str(Path(sys.executable).with_name("uv"))  # the wheel that new-service depends on
 Found = TypeVar("Found")
+CHROMIUM = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -210,6 +218,16 @@ def address(service: Path) -> Iterator[str]:
     finally:
         server.terminate()
         server.wait()
+
+
+@pytest.fixture(scope="module")
+def browser(required: Required) -> Iterator[Browser]:
+    """A real one, without a window."""
+    path = required.program("chromium", "apt-get install chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=CHROMIUM)
+        yield browser
+        browser.close()
 
 
 class PostgreSQL:

@@ -25,6 +25,7 @@ import pytest
 import yaml
 from joserfc import jwt
 from joserfc.jwk import KeySet, OctKey, RSAKey
+from playwright.sync_api import Browser
 
 from conftest import COMMAND, ROOT, UV, Required, Run, clean_environment, run
 
@@ -688,10 +689,9 @@ def test_an_issuer_that_is_not_https_is_told_and_opens_nothing(
     assert "http://id.example/.well-known/openid-configuration is not https" in log.read_text()
 
 
-def test_the_readme_has_a_provider_to_try_things_with(guests: Path, required: Required) -> None:
-    required.program("curl", "apt-get install curl")
-    start, ask, use = readme_commands(guests, "Users")
-    assert start.strip() == "uv run poe provider"
+@contextmanager
+def local_provider(guests: Path) -> Iterator[str]:
+    """The address of the provider that comes with the service."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -703,12 +703,48 @@ def test_the_readme_has_a_provider_to_try_things_with(guests: Path, required: Re
     ) as running:
         assert running.stdout is not None
         assert f"http://127.0.0.1:{port}" in running.stdout.readline()
-        with served(guests, AUTH_ISSUER=f"http://127.0.0.1:{port}") as client:
-            (tokens,) = shell(ask.replace(":9000", f":{port}"), str(client.base_url))
-            (me,) = shell(use, str(client.base_url), TOKEN=str(tokens["access_token"]))
-        running.terminate()
+        try:
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            running.terminate()
+
+
+def test_the_readme_has_a_provider_to_try_things_with(guests: Path, required: Required) -> None:
+    required.program("curl", "apt-get install curl")
+    start, ask, use = readme_commands(guests, "Users")
+    assert start.strip() == "uv run poe provider"
+    with local_provider(guests) as issuer, served(guests, AUTH_ISSUER=issuer) as client:
+        ask = ask.replace("localhost:9000", issuer.removeprefix("http://"))
+        (tokens,) = shell(ask, str(client.base_url))
+        (me,) = shell(use, str(client.base_url), TOKEN=str(tokens["access_token"]))
 
     assert me == {"id": "developer", "scopes": ["orders:write"], "roles": []}
+
+
+def test_the_docs_page_signs_in_with_pkce(guests: Path, browser: Browser) -> None:
+    complaints: list[str] = []
+    with local_provider(guests) as issuer, served(guests, AUTH_ISSUER=issuer) as client:
+        page = browser.new_page()
+        page.on(
+            "console", lambda said: complaints.append(said.text) if said.type == "error" else None
+        )
+        page.goto(f"{client.base_url}/docs", wait_until="networkidle")
+        page.get_by_role("button", name="Authorize").first.click()
+        flow = page.locator(".auth-container", has_text="authorization_code with PKCE")
+        assert flow.locator("input[type=text]").first.input_value() == "docs"
+        with page.expect_popup() as window:
+            flow.locator("button.authorize").click()
+        flow.get_by_text("Logout").wait_for()
+        page.locator(".modal-ux .close-modal").click()
+        page.get_by_text("/api/v1/auth/me").first.click()
+        page.get_by_role("button", name="Execute").click()
+        answer = page.locator(".live-responses-table tbody .response-col_status").first
+        answer.wait_for()
+
+        assert answer.inner_text().startswith("200")
+        assert window.value.is_closed()
+        assert complaints == []
+        page.close()
 
 
 def test_schemathesis_finds_nothing_with_a_provider(
