@@ -20,6 +20,7 @@ from .models import Account, ApiKey, Login
 from .passwords import Passwords
 from .schemas import Email, NewPassword, Scope
 
+NOT_MIGRATED = (DatabaseUnavailable, ProgrammingError)  # the latter from PostgreSQL
 EMAIL, PASSWORD, SCOPES = TypeAdapter(Email), TypeAdapter(NewPassword), TypeAdapter(list[Scope])
 
 
@@ -36,7 +37,7 @@ def main() -> None:
     grant.add_argument("scopes", nargs="*", help="all that it shall have, such as orders:write")
     try:
         print(asyncio.run(_run(parser.parse_args())))
-    except (DatabaseUnavailable, ProgrammingError):
+    except NOT_MIGRATED:
         sys.exit("The database does not answer as it should. Has `poe migrate` run?")
     except ServiceError as error:
         sys.exit(error.detail)

@@ -23,6 +23,7 @@ logger = structlog.get_logger(__name__)
 # Whoever has one address of IPv6 usually has all of such a network.
 IPV6_PREFIX = 64
 REDIS_SECONDS = 2.0
+UNREADABLE = (ConfigurationError, ValueError)
 
 
 class TooManyAttempts(ServiceError):
@@ -79,7 +80,7 @@ def _storage(address: str) -> MemoryStorage | RedisStorage:
             socket_connect_timeout=REDIS_SECONDS,
             socket_timeout=REDIS_SECONDS,
         )
-    except (ConfigurationError, ValueError):
+    except UNREADABLE:
         raise InvalidSettings("AUTH_LIMITS_URL: it is no URL like redis://host:6379/0") from None
 
 
