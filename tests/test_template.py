@@ -110,12 +110,15 @@ def test_rendering_twice_gives_the_same_bytes(template: Path, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("provider", ["accounts", "oidc"])
-@pytest.mark.parametrize("name", ["a", "zebra-crossing", "x" * 50])
+@pytest.mark.parametrize(
+    ("name", "python"), [("a", "3.11"), ("zebra-crossing", "3.15"), ("x" * 50, "3.13")]
+)
 def test_a_service_of_any_name_is_formatted_and_linted(
-    name: str, provider: str, new_service: Run, service: Path, tmp_path: Path
+    name: str, python: str, provider: str, new_service: Run, service: Path, tmp_path: Path
 ) -> None:
     everything = ("--with", "database,auth,example", "--data", f"auth_provider={provider}")
-    new_service("create", name, "--yes", "--no-lock", "--no-git", *everything)
+    version = ("--data", f"python_version={python}")
+    new_service("create", name, "--yes", "--no-lock", "--no-git", *everything, *version)
     ruff = service / ".venv" / "bin" / "ruff"
 
     run(ruff, "format", "--check", cwd=tmp_path / name)
