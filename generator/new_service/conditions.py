@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
-from .questions import Questions
+from .errors import invalid_answer
+from .questions import Answers, Questions
 
 
 class Conditions:
@@ -30,3 +31,21 @@ class Conditions:
 
     def _render(self, text: str, answers: Mapping[str, object]) -> str:
         return self._jinja.from_string(text).render({**self._computed, **answers}).strip()
+
+
+def check_choices(questions: Questions, answers: Answers) -> None:
+    """See that no choice is refused by its validator, where the rest are defaults.
+
+    Copier would refuse it as well, but only with the few words that a prompt shows.
+
+    Raises:
+        BadInput: one is, in the validator's words.
+    """
+    defaults = {name: each.default for name, each in questions.asked.items() if each.has_default}
+    for name in answers:
+        question = questions.asked[name]
+        # The needs of modules have been looked at; most answers take no Jinja at all.
+        if question.choices and question.validator and not question.multiselect:
+            objection = Conditions(questions).objection(name, {**defaults, **answers})
+            if objection:
+                raise invalid_answer(" ".join(objection.split()))

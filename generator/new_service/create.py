@@ -14,6 +14,7 @@ from pathlib import Path
 import yaml
 
 from . import environment, preview, source, team
+from .conditions import check_choices
 from .errors import BadInput
 from .git import commit_all, git, is_inside_work_tree
 from .locking import lock
@@ -69,6 +70,8 @@ def create(wishes: Wishes, report: Report) -> None:
                 "the service has no name.", "give one: new-service create orders-api --yes"
             )
         template.questions.check_needs(_names(answers.get("modules")))
+        if not ask:
+            check_choices(template.questions, answers)
         with _scratch(None if wishes.dry_run else parent) as scratch:
             _Creation(wishes, report, template, parent, scratch / "service").run(
                 answers, defaults, ask=ask

@@ -26,3 +26,10 @@ class ProgramMissing(NewServiceError):
     """A program that new-service runs is not installed (exit 5)."""
 
     exit_code = 5
+
+
+def invalid_answer(message: str) -> BadInput:
+    """A validator's two sentences are what went wrong and what to do."""
+    text = message.split(": ", 1)[1] if message.startswith("Validation error") else message
+    first, _, second = text.partition(". ")
+    return BadInput(f"{first.rstrip('.')}.", second or "answer it with --data KEY=VALUE.")

@@ -9,7 +9,7 @@ from pathlib import Path
 from threading import Thread
 from typing import cast
 
-from .errors import BadInput, TemplateUnavailable
+from .errors import BadInput, TemplateUnavailable, invalid_answer
 from .git import OF_THE_CALLER
 from .questions import Answers
 from .source import Template
@@ -115,7 +115,7 @@ def _in_our_words(variables: Mapping[str, str], cache: Path) -> Iterator[None]:
             "put a folder in its place.",
         ) from outside
     except (copier.errors.InvalidTypeError, ValueError, TypeError) as bad:
-        raise _invalid(str(bad)) from bad
+        raise invalid_answer(str(bad)) from bad
     except ProcessExecutionError as failed:
         raise TemplateUnavailable(
             f"git cannot read the template: {failed.stderr}", "check git and the template."
@@ -128,10 +128,3 @@ def _in_our_words(variables: Mapping[str, str], cache: Path) -> Iterator[None]:
         del os.environ["COPIER_CACHE_DIR"]
         if before is not None:
             os.environ["COPIER_CACHE_DIR"] = before
-
-
-def _invalid(message: str) -> BadInput:
-    """A validator's two sentences are what went wrong and what to do."""
-    text = message.split(": ", 1)[1] if message.startswith("Validation error") else message
-    first, _, second = text.partition(". ")
-    return BadInput(f"{first.rstrip('.')}.", second or "answer it with --data KEY=VALUE.")
