@@ -27,7 +27,7 @@ from joserfc import jwt
 from joserfc.jwk import KeySet, OctKey, RSAKey
 from playwright.sync_api import Browser
 
-from conftest import COMMAND, ROOT, UV, Required, Run, clean_environment, run
+from conftest import COMMAND, ROOT, UV, Required, Run, clean_environment, on_terminal, run
 
 AUTH, ME, ITEMS = "/api/v1/auth", "/api/v1/auth/me", "/api/v1/items"
 PASSWORD = "a difference engine"  # noqa: S105  of the tests
@@ -796,6 +796,20 @@ def test_who_knows_the_users_follows_from_the_modules(
     assert all(f"- {module}" in answers for module in modules)
 
 
+def test_a_prompt_offers_accounts_only_with_a_database(template: Path, tmp_path: Path) -> None:
+    given = ("--data", "description=x", "--data", "python_version=3.11", "--no-lock")
+    terminal = on_terminal(
+        "create", "shop", "--with", "auth", *given, "--template", str(template), cwd=tmp_path
+    )
+    terminal.expect("needs the module database")
+    terminal.send("\x1b[A\r")  # up, where accounts would be chosen
+
+    assert terminal.expect(["tests/auth/oidc", "tests/auth/accounts"]) == 0
+    terminal.expect("Create it")
+    terminal.send("n\r")
+    terminal.wait()
+
+
 def test_every_check_passes_without_the_provider_of_the_user(
     new_service: Run, tmp_path: Path
 ) -> None:
@@ -809,6 +823,13 @@ def test_every_check_passes_without_the_provider_of_the_user(
     checks = json.loads(done.stdout)["checks"]
     assert {check["status"] for check in checks} == {"passed"}
     assert "live, ready, docs" in checks[-1]["detail"]
+
+
+def test_an_answer_that_nobody_asks_for_is_refused(new_service: Run) -> None:
+    done = new_service("create", "shop", "--yes", "--data", "auth_provider=accounts", check=False)
+
+    assert done.returncode == 2
+    assert "auth_provider is not asked with these modules" in done.stderr
 
 
 def test_accounts_without_a_database_are_refused_with_both_ways_out(new_service: Run) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from .errors import invalid_answer
+from .errors import BadInput, invalid_answer
 from .questions import Answers, Questions
 
 
@@ -42,10 +42,16 @@ def check_choices(questions: Questions, answers: Answers) -> None:
         BadInput: one is, in the validator's words.
     """
     defaults = {name: each.default for name, each in questions.asked.items() if each.has_default}
+    given = {**defaults, **answers}
     for name in answers:
         question = questions.asked[name]
         # The needs of modules have been looked at; most answers take no Jinja at all.
         if question.choices and question.validator and not question.multiselect:
-            objection = Conditions(questions).objection(name, {**defaults, **answers})
-            if objection:
-                raise invalid_answer(" ".join(objection.split()))
+            conditions = Conditions(questions)
+            if not conditions.is_asked(name, given):
+                raise BadInput(
+                    f"{name} is not asked with these modules.",
+                    "leave it out, or choose the module that it belongs to.",
+                )
+            if said := conditions.objection(name, given):
+                raise invalid_answer(" ".join(said.split()))
