@@ -125,7 +125,6 @@ def test_absent_modules_leave_no_trace(
     [
         "database",
         "database,example",
-        "database,auth",
         "database,auth,example",
         "database,auth,example --data auth_provider=oidc",
     ],

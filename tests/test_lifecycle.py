@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -62,7 +63,7 @@ def test_every_module_comes_and_goes_in_an_edited_service_without_network(
     edits = add_edits(shop)
     run(UV, "lock", cwd=shop, env=offline)  # its version is in there
     commit(shop)
-    lock = (shop / "uv.lock").read_text()
+    packages = locked(shop)
     for command in (
         *("add database", "add example", "add auth"),
         *("remove auth", "remove example", "remove database"),
@@ -77,13 +78,21 @@ def test_every_module_comes_and_goes_in_an_edited_service_without_network(
         commit(shop)
         for name, text in edits.items():
             assert text in (shop / name).read_text(), name
-        run(COMMAND, "validate", cwd=shop, env=offline)
+        # The service's own tests take a minute: once where all modules are, once where none is.
+        skip = [] if command in {"add auth", "remove database"} else ["--skip", "test"]
+        run(COMMAND, "validate", *skip, cwd=shop, env=offline)
         if command == "remove auth":
             assert "# Ours." in router.read_text()
             edit(router, "# Ours.\n", "")
             commit(shop)
 
-    assert (shop / "uv.lock").read_text() == lock
+    assert locked(shop) == packages
+
+
+def locked(shop: Path) -> list[object]:
+    """The packages of the lock; uv keeps the splits by Python version that others once asked for."""
+    packages: list[object] = tomllib.loads((shop / "uv.lock").read_text())["package"]
+    return packages
 
 
 def test_needs_of_a_module_come_with_it(shop: Path, change: Run) -> None:

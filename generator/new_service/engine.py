@@ -173,8 +173,8 @@ class Engine:
         """See that Copier took no default where there is an answer, or should have been one."""
         for name in self.answers.keys() & now.keys() - given.keys():
             if self.answers[name] != now[name]:
-                asked_for = {**self.answers, **given}
-                if objection := Conditions(target.questions).objection(name, asked_for):
+                conditions, together = Conditions(target.questions), {**self.answers, **given}
+                if given and (objection := conditions.objection(name, together)):
                     raise BadInput(
                         objection.splitlines()[0],
                         "leave what it needs, or remove what asks for it as well.",
