@@ -63,7 +63,7 @@ def test_every_module_comes_and_goes_in_an_edited_service_without_network(
     edits = add_edits(shop)
     run(UV, "lock", cwd=shop, env=offline)  # its version is in there
     commit(shop)
-    packages = locked(shop)
+    packages = packages_of(shop)
     for command in (
         *("add database", "add example", "add auth"),
         *("remove auth", "remove example", "remove database"),
@@ -86,13 +86,13 @@ def test_every_module_comes_and_goes_in_an_edited_service_without_network(
             edit(router, "# Ours.\n", "")
             commit(shop)
 
-    assert locked(shop) == packages
+    assert packages_of(shop) == packages
 
 
-def locked(shop: Path) -> list[object]:
-    """The packages of the lock; uv keeps the splits by Python version that others once asked for."""
-    packages: list[object] = tomllib.loads((shop / "uv.lock").read_text())["package"]
-    return packages
+def packages_of(shop: Path) -> list[tuple[str, str]]:
+    """What is locked; uv keeps splits by Python version that another package once asked for."""
+    packages = tomllib.loads((shop / "uv.lock").read_text())["package"]
+    return [(each["name"], each["version"]) for each in packages]
 
 
 def test_needs_of_a_module_come_with_it(shop: Path, change: Run) -> None:
