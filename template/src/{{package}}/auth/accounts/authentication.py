@@ -16,6 +16,15 @@ from .models import Account, Login
 from .service import Accounts
 
 
+async def get_accounts(request: Request) -> Accounts:
+    """The accounts, as they were opened with the service."""
+    accounts: Accounts = request.state.accounts
+    return accounts
+
+
+Opened = Annotated[Accounts, Depends(get_accounts)]
+
+
 class Authenticate(SecurityBase):
     """A dependency that is the scheme itself: one call, since it is made for each request."""
 
@@ -28,20 +37,10 @@ class Authenticate(SecurityBase):
         token = token_of(request)
         if token.startswith(keys.MARK):
             return await keys.user_of(sessions, token)
-        accounts: Accounts = request.state.accounts
-        return accounts.tokens.user(token)
+        return (await get_accounts(request)).tokens.user(token)
 
 
 authenticate = Authenticate()
-
-
-async def get_accounts(request: Request) -> Accounts:
-    """The accounts, as they were opened with the service."""
-    accounts: Accounts = request.state.accounts
-    return accounts
-
-
-Opened = Annotated[Accounts, Depends(get_accounts)]
 
 
 async def get_fresh_user(

@@ -13,7 +13,7 @@ from ...health.probes import Probe
 from ..dependencies import CurrentUser
 from ..users import denied
 from . import keys, logins
-from .authentication import FreshUser, LoginId, Opened
+from .authentication import FreshUser, LoginId, Opened, get_accounts
 from .limiting import Limiter, client_of
 from .models import Login
 from .passwords import Passwords
@@ -165,8 +165,7 @@ router.include_router(own)
 
 async def can_count(request: Request) -> None:
     """Raises if attempts cannot be counted."""
-    accounts: Accounts = request.state.accounts
-    await accounts.limiter.check()
+    await (await get_accounts(request)).limiter.check()
 
 
 probes = [Probe("limits", can_count)]

@@ -55,6 +55,12 @@ class Authentication:
         return words(found) if self._roles_claim else frozenset()
 
 
+def authentication_of(request: Request) -> Authentication:
+    """What the service accepts, as it was opened with it."""
+    authentication: Authentication = request.state.authentication
+    return authentication
+
+
 class Authenticate(SecurityBase):
     """A dependency that is the scheme itself: one call, since it is made for each request."""
 
@@ -69,8 +75,7 @@ class Authenticate(SecurityBase):
 
     async def __call__(self, request: Request) -> User:
         """Who sent the request; raises Unauthenticated, Forbidden or ProviderUnavailable."""
-        authentication: Authentication = request.state.authentication
-        return await authentication.user(token_of(request))
+        return await authentication_of(request).user(token_of(request))
 
 
 authenticate = Authenticate()

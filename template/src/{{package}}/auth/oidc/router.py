@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from ...health.probes import Probe
 from ..dependencies import CurrentUser
 from ..users import denied
-from .authentication import Authentication, authenticate
+from .authentication import Authentication, authenticate, authentication_of
 from .provider import DISCOVERY, Provider
 from .settings import OIDCSettings
 
@@ -55,8 +55,7 @@ async def read_me(user: CurrentUser) -> Me:
 
 async def has_keys(request: Request) -> None:
     """Raises if no token can be checked."""
-    authentication: Authentication = request.state.authentication
-    authentication.provider.known_keys()
+    authentication_of(request).provider.known_keys()
 
 
 probes = [Probe("openid provider", has_keys)]
@@ -64,5 +63,4 @@ probes = [Probe("openid provider", has_keys)]
 
 def sign_in_origins(request: Request) -> list[str]:
     """Where the docs pages read about the provider, and where they get their tokens."""
-    authentication: Authentication = request.state.authentication
-    return authentication.provider.origins
+    return authentication_of(request).provider.origins
