@@ -51,10 +51,9 @@ class Passwords:
 
         Without one, for an account that does not exist, it takes just as long and says no.
         """
-        right, better = await to_thread.run_sync(
+        return await to_thread.run_sync(
             self._hasher.verify_and_update, password, stored or self._nobodys, limiter=self._hashing
         )
-        return right and stored is not None, better
 
 
 @lru_cache
