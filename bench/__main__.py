@@ -5,6 +5,7 @@ import sys
 from auth import auth, timing
 from command import create, help_of_the_command
 from database import items
+from jobs import jobs
 from lifecycle import changes, looks
 from service import health
 
@@ -17,6 +18,7 @@ BENCHMARKS = {
     "items": items,
     "auth": auth,
     "timing": timing,
+    "jobs": jobs,
 }
 
 

@@ -95,7 +95,8 @@ def run(
 
 def clean_environment() -> dict[str, str]:
     """The environment without the settings that would change what the tool does."""
-    ours = ("NEW_SERVICE_", "APP_", "AUTH_", "DATABASE_", "TEST_", "COPIER_", "GIT_", "VIRTUAL_ENV")
+    settings = ("APP_", "AUTH_", "CELERY_", "DATABASE_", "TEST_")
+    ours = ("NEW_SERVICE_", "COPIER_", "GIT_", "VIRTUAL_ENV", *settings)
     kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     return kept | {"NO_COLOR": "1", "UV_PYTHON_DOWNLOADS": "never"}
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hmac
 import json
-import os
 import re
 import secrets
 import socket
@@ -27,20 +26,15 @@ from joserfc import jwt
 from joserfc.jwk import KeySet, OctKey, RSAKey
 from playwright.sync_api import Browser
 
-from conftest import COMMAND, ROOT, UV, Required, Run, clean_environment, on_terminal, run
+from brokers import own_redis
+from conftest import COMMAND, ROOT, Required, Run, clean_environment, on_terminal, run
+from running import create, poe, served
 
 AUTH, ME, ITEMS = "/api/v1/auth", "/api/v1/auth/me", "/api/v1/items"
 PASSWORD = "a difference engine"  # noqa: S105  of the tests
 OTHER = "an analytical engine"
 SECONDS = 30
 Json = dict[str, object]
-
-
-def create(folder: Path, template: Path, name: str, *options: str) -> Path:
-    """A service, its environment installed."""
-    run(COMMAND, "create", name, "--yes", *options, "--template", template, cwd=folder)
-    run(UV, "sync", "--quiet", cwd=folder / name)
-    return folder / name
 
 
 @pytest.fixture(scope="module")
@@ -54,38 +48,6 @@ def members(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def guests(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A service for users of an OpenID provider. Not to be changed."""
     return create(tmp_path_factory.mktemp("guests"), template, "guests", "--with", "auth")
-
-
-@contextmanager
-def served(
-    project: Path, log: Path | None = None, /, *options: str, **settings: str
-) -> Iterator[httpx2.Client]:
-    """The service as `poe serve` has it, on a free port, and a client of it."""
-    serve = f"from tasks import with_env; with_env('uvicorn', '{project.name}.main:app')"
-    venv = project / ".venv" / "bin"
-    with socket.socket() as listener, (log or Path(os.devnull)).open("w") as output:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(100)
-        process = subprocess.Popen(
-            [
-                *(venv / "python", "-c", serve, "--fd", str(listener.fileno())),
-                *("--no-access-log", "--timeout-graceful-shutdown", "5", *options),
-            ],
-            cwd=project,
-            env=clean_environment()
-            | {"APP_LOG_FORMAT": "json", "PATH": f"{venv}{os.pathsep}{os.environ['PATH']}"}
-            | settings,
-            stdout=output,
-            stderr=output,
-            pass_fds=[listener.fileno()],
-        )
-        address = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    try:
-        with httpx2.Client(base_url=address, timeout=SECONDS, trust_env=False) as client:
-            yield client
-    finally:
-        process.terminate()
-        process.wait()
 
 
 @pytest.fixture
@@ -103,19 +65,6 @@ def client(members: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     many = {"AUTH_ACCOUNT_LIMIT": "1000/minute", "AUTH_CLIENT_LIMIT": "1000/minute"}
     with served(members, DATABASE_URL=url, **many) as client:
         yield client
-
-
-def poe(project: Path, *command: str, given: str = "", **settings: str) -> str:
-    done = subprocess.run(
-        [UV, "run", "--frozen", "poe", "-q", *command],
-        cwd=project,
-        env=clean_environment() | settings,
-        input=given,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return done.stdout
 
 
 def secret_of(project: Path) -> str:
@@ -355,27 +304,10 @@ def test_a_proxy_is_believed_once_it_is_named(members: Path, migrated: str) -> N
 
 
 @pytest.fixture
-def redis(required: Required, tmp_path: Path) -> Iterator[str]:
+def redis(required: Required) -> Iterator[str]:
     """The URL of a running Redis server."""
-    program = required.program("redis-server", "apt-get install redis-server")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    options = ("--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no")
-    server = subprocess.Popen(
-        [program, *options],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    assert server.stdout is not None
-    for line in server.stdout:
-        if "Ready to accept connections" in line:
-            break
-    yield f"redis://127.0.0.1:{port}/0"
-    server.terminate()
-    server.communicate()
+    with own_redis(required) as server:
+        yield server.url
 
 
 def test_all_processes_count_together_on_redis(members: Path, migrated: str, redis: str) -> None:

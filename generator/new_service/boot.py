@@ -34,6 +34,8 @@ def boot(service: Service) -> str:
         variables = environment.scratch(service.folder) | {
             "APP_DOCS": "true",
             "DATABASE_URL": f"sqlite:///{scratch}/database.db",
+            "CELERY_BROKER_URL": f"filesystem:///{scratch}/queue",
+            "CELERY_STATE_FOLDER": scratch,
         }
         try:
             _migrate(service, variables)

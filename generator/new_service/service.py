@@ -109,21 +109,22 @@ class Service:
         return pin
 
     @property
-    def checks(self) -> list[str]:
-        """The poe tasks that are this service's own checks.
+    def checks(self) -> dict[str, str]:
+        """This service's own checks, by name: the poe task of each.
 
         Raises:
-            BadInput: `[tool.new-service] checks` is no list of names.
+            BadInput: `[tool.new-service] checks` is no list of names, or of names and tasks.
         """
         checks = self.setting("tool", "new-service", "checks")
-        if checks is None:
-            return []
-        if not isinstance(checks, list) or not all(isinstance(each, str) for each in checks):
+        listed = [] if checks is None else checks
+        tasks = [_check(each) for each in listed] if isinstance(listed, list) else [None]
+        found = dict(each for each in tasks if each is not None)
+        if None in tasks:
             raise BadInput(
                 "[tool.new-service] checks in pyproject.toml is no list of names.",
-                'write it like checks = ["lint", "test"].',
+                'write it like checks = ["lint", { name = "worker", task = "try-worker" }].',
             )
-        return checks
+        return found
 
     def answers(self) -> dict[str, object]:
         """What Copier recorded.
@@ -151,3 +152,13 @@ class Service:
                 f"{ANSWERS_FILE} does not name a template and its version.", "restore it from git."
             )
         return answers
+
+
+def _check(entry: object) -> tuple[str, str] | None:
+    """The name and the poe task of a check; None if `entry` is none."""
+    match entry:
+        case str():
+            return entry, entry
+        case {"name": str(name), "task": str(task), **rest} if not rest:
+            return name, task
+    return None

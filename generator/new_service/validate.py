@@ -97,7 +97,7 @@ def _check(service: Service, name: str) -> str:
         return boot(service)
     # Colours and progress bars would only spoil the lines that are shown.
     variables = own_environment() | {"NO_COLOR": "1", "PYTHONUNBUFFERED": "1"}
-    done = poe(name, service.folder, variables)
+    done = poe(service.checks[name], service.folder, variables)
     if done.returncode != 0:
         raise Failed(done.stdout or f"ended with exit code {done.returncode}")
     return _last_words(done.stdout)
@@ -113,8 +113,8 @@ def _summarise(report: Report, results: list[Result], failed: list[str], service
     if not failed:
         report.say(f"  all {len(results)} passed.")
         return
-    own = failed[0] in service.checks
-    again = f"uv run poe {failed[0]}" if own else f"new-service validate --only {failed[0]}"
+    task = service.checks.get(failed[0])
+    again = f"uv run poe {task}" if task else f"new-service validate --only {failed[0]}"
     report.say(f"  {len(failed)} of {len(results)} failed. Repeat it: {again}")
 
 

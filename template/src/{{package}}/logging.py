@@ -3,29 +3,15 @@
 import json
 import logging
 import sys
-from collections.abc import AsyncGenerator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from contextvars import ContextVar
 
 import structlog
-from fastapi import FastAPI
 from pydantic_core import to_json
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from .settings import Settings
 
-request_id: ContextVar[str] = ContextVar("request_id")
-
-
-def lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
-    """Set logging up when the service starts, not when it is imported."""
-
-    @asynccontextmanager
-    async def configured(app: FastAPI) -> AsyncGenerator[None]:
-        configure(settings)
-        yield
-
-    return configured
+request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 
 
 def is_pretty(settings: Settings) -> bool:
@@ -75,7 +61,7 @@ def configure(settings: Settings) -> None:
 
 def _add_request_id(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     event.pop("color_message", None)  # uvicorn's second wording, for terminals
-    if (current := request_id.get(None)) is not None:
+    if (current := request_id.get()) is not None:
         event["request_id"] = current
     return event
 

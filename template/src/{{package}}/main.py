@@ -4,9 +4,10 @@ from importlib.metadata import metadata
 
 from fastapi import APIRouter, FastAPI
 
-from . import errors, logging, middleware
+from . import errors, middleware
 from .docs import pages
 from .health.router import router as health
+from .lifespan import lifespan
 from .modules import routers
 from .settings import Settings
 
@@ -22,7 +23,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         openapi_url="/openapi.json" if settings.docs else None,
-        lifespan=logging.lifespan(settings),
+        lifespan=lifespan(settings),
         responses=errors.documented,
     )
     app.openapi_version = "3.2.0"  # the first that can describe streams, as FastAPI does

@@ -1,7 +1,8 @@
 import logging
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection, Engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -11,23 +12,33 @@ from .settings import DatabaseSettings
 
 def create_engine(settings: DatabaseSettings) -> AsyncEngine:
     """An engine for the database of `settings`; nothing connects yet."""
-    on_sqlite = settings.address.get_backend_name() == "sqlite"
-    engine = create_async_engine(
-        settings.address,
-        hide_parameters=True,  # the logs are no place for what a client sent
-        # Notices a connection that the server has closed before a request gets it.
-        pool_pre_ping=not on_sqlite,
-        pool_size=settings.pool_size,
-        pool_timeout=settings.pool_timeout,
-        connect_args=_sqlite(settings) if on_sqlite else _postgresql(settings),
-    )
-    if on_sqlite:
-        # At debug it would log statements with their parameters.
-        logging.getLogger("aiosqlite").setLevel(logging.INFO)
-        Path(settings.address.database or "").parent.mkdir(parents=True, exist_ok=True)
-        event.listen(engine.sync_engine, "connect", _on_connect)
-        event.listen(engine.sync_engine, "begin", _on_begin)
+    engine = create_async_engine(settings.address, **arguments(settings))
+    prepare(engine.sync_engine)
     return engine
+
+
+def arguments(settings: DatabaseSettings) -> dict[str, Any]:
+    """How engines are made, those that block too."""
+    on_sqlite = settings.address.get_backend_name() == "sqlite"
+    return {
+        "hide_parameters": True,  # the logs are no place for what a client sent
+        # Notices a connection that the server has closed before a request gets it.
+        "pool_pre_ping": not on_sqlite,
+        "pool_size": settings.pool_size,
+        "pool_timeout": settings.pool_timeout,
+        "connect_args": _sqlite(settings) if on_sqlite else _postgresql(settings),
+    }
+
+
+def prepare(engine: Engine) -> None:
+    """See that SQLite behaves as PostgreSQL does."""
+    if engine.dialect.name != "sqlite":
+        return
+    # At debug it would log statements with their parameters.
+    logging.getLogger("aiosqlite").setLevel(logging.INFO)
+    Path(engine.url.database or "").parent.mkdir(parents=True, exist_ok=True)
+    event.listen(engine, "connect", _on_connect)
+    event.listen(engine, "begin", _on_begin)
 
 
 def _sqlite(settings: DatabaseSettings) -> dict[str, object]:

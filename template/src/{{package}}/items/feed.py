@@ -1,15 +1,10 @@
 """The change feed: what happens to items, for everyone who keeps a connection open."""
 
 import asyncio
-import signal
-import threading
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager, suppress
-from types import FrameType
-from typing import TypedDict
+from collections.abc import AsyncIterator
+from contextlib import suppress
 
 from anyio import CancelScope
-from fastapi import FastAPI
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -18,30 +13,6 @@ from .models import ItemChange
 
 POLL_SECONDS = 1.0
 AT_ONCE = 100
-
-
-class State(TypedDict):
-    stopping: asyncio.Event
-
-
-@asynccontextmanager
-async def lifespan(app: FastAPI) -> AsyncGenerator[State]:
-    """Tell the open streams when the server is asked to stop: it waits for them before it does."""
-    stopping, loop = asyncio.Event(), asyncio.get_running_loop()
-
-    def stop(number: int, _frame: FrameType | None) -> None:
-        loop.call_soon_threadsafe(stopping.set)
-        signal.signal(number, previous[number])
-        signal.raise_signal(number)
-
-    is_main = threading.current_thread() is threading.main_thread()  # it alone gets signals
-    signals: list[int] = [signal.SIGINT, signal.SIGTERM] if is_main else []
-    previous = {each: signal.signal(each, stop) for each in signals}
-    try:
-        yield {"stopping": stopping}
-    finally:
-        for each, handler in previous.items():
-            signal.signal(each, handler)
 
 
 async def newest(session: AsyncSession) -> int:

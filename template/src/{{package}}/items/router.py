@@ -11,7 +11,7 @@ from . import feed, service
 from .models import Item
 from .schemas import ItemChangeRead, ItemPage, ItemPatch, ItemQuery, ItemRead, ItemWrite
 
-reads = APIRouter(prefix="/items", tags=["items"], lifespan=feed.lifespan)
+reads = APIRouter(prefix="/items", tags=["items"])
 writes = APIRouter(prefix="/items", tags=["items"])
 
 IfMatch = Annotated[str | None, Header()]
