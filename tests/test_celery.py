@@ -308,11 +308,11 @@ def test_two_beats_enqueue_what_is_due_once_and_outlive_each_other_and_the_broke
 
 
 def test_what_is_no_message_of_celerys_is_dropped_from_redis(
-    mailer: Path, settings: dict[str, str], tmp_path: Path, required: Required
+    mailer: Path, tmp_path: Path, required: Required
 ) -> None:
+    queue = "mailer"
     with own_redis(required) as server:
-        settings |= {"CELERY_BROKER_URL": server.url}
-        queue = settings["CELERY_TASK_DEFAULT_QUEUE"]
+        settings = {"CELERY_BROKER_URL": server.url, "CELERY_STATE_FOLDER": str(tmp_path)}
         server.ask("LPUSH", queue, "{")
         with served(mailer, **settings) as client, working(mailer, tmp_path / "log", settings):
             wait_for(client, [enqueue(client)])

@@ -116,7 +116,7 @@ def test_rendering_twice_gives_the_same_bytes(template: Path, tmp_path: Path) ->
 def test_a_service_of_any_name_is_formatted_and_linted(
     name: str, python: str, provider: str, new_service: Run, service: Path, tmp_path: Path
 ) -> None:
-    everything = ("--with", "database,auth,example", "--data", f"auth_provider={provider}")
+    everything = ("--with", "database,auth,celery,example", "--data", f"auth_provider={provider}")
     version = ("--data", f"python_version={python}")
     new_service("create", name, "--yes", "--no-lock", "--no-git", *everything, *version)
     ruff = service / ".venv" / "bin" / "ruff"

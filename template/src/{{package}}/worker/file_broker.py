@@ -5,6 +5,8 @@ it appears when it is complete, and is moved aside until it is acknowledged: wha
 had taken, the next one that looks puts back.
 """
 
+from __future__ import annotations
+
 import fcntl
 import os
 import time
@@ -44,7 +46,7 @@ def _written(folder: Path, text: str) -> Path:
 class QoS(virtual.QoS):
     """Knows which messages are not acknowledged."""
 
-    channel: "Channel"
+    channel: Channel
 
     def ack(self, delivery_tag: str) -> None:
         super().ack(delivery_tag)

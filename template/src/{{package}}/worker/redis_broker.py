@@ -6,6 +6,8 @@ where the workers look now and then for what was left behind. It takes Redis 6.2
 are not heeded.
 """
 
+from __future__ import annotations
+
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -34,7 +36,7 @@ def _taken(queue: str) -> str:
 class QoS(redis.QoS):
     """Looks for messages that were taken by a worker which is no more."""
 
-    channel: "Channel"
+    channel: Channel
     _seen: frozenset[tuple[str, bytes]] = frozenset()
 
     @contextmanager
@@ -66,7 +68,7 @@ class Channel(redis.Channel):
     QoS = QoS
     # What the stubs leave out.
     connection_errors: tuple[type[Exception], ...]
-    _queue_cycle: "round_robin_cycle[str]"
+    _queue_cycle: round_robin_cycle[str]
     _flush_brpop_reauth: Callable[[], None]
     _moved: bytes | None = None
 
