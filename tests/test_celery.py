@@ -313,7 +313,8 @@ def test_what_is_no_message_of_celerys_is_dropped_from_redis(
     queue = "mailer"
     with own_redis(required) as server:
         settings = {"CELERY_BROKER_URL": server.url, "CELERY_STATE_FOLDER": str(tmp_path)}
-        server.ask("LPUSH", queue, "{")
+        for garbage in ("{", "{}", "[]", "1"):
+            server.ask("LPUSH", queue, garbage)
         with served(mailer, **settings) as client, working(mailer, tmp_path / "log", settings):
             wait_for(client, [enqueue(client)])
         assert server.ask("EXISTS", queue, f"{queue}:taken") == "0"

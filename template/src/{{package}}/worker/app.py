@@ -83,7 +83,7 @@ def create_celery(settings: CelerySettings, *, patient: bool) -> Celery:
 
 def _name_request(headers: dict[str, Any], **_details: object) -> None:
     """Messages carry the id of the request that they are sent for."""
-    headers["request_id"] = request_id.get(None)
+    headers["request_id"] = request_id.get()
 
 
 def _transport_options(settings: CelerySettings, *, patient: bool) -> dict[str, Any]:

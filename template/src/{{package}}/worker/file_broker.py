@@ -12,7 +12,6 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from functools import lru_cache
 from pathlib import Path
 from queue import Empty
 from typing import Any, TextIO
@@ -25,16 +24,24 @@ from kombu.utils.json import dumps, loads
 SECONDS = 0.5
 
 
-@lru_cache
-def _own(folder: Path, _process: int) -> tuple[Path, TextIO]:
-    """Where a process keeps what it has taken; others cannot lock its file while it lives."""
-    folder.mkdir(exist_ok=True)
-    lock = _written(folder, "").open("r+")
-    fcntl.lockf(lock, fcntl.LOCK_EX)  # of this process: those that it forks do not hold it
-    own = folder / str(uuid4())
-    own.mkdir()
-    Path(lock.name).rename(own / "lock")
-    return own, lock
+# Where a process keeps what it has taken, with the open file that is its lock.
+_folders: dict[tuple[Path, int], tuple[Path, TextIO]] = {}
+
+
+def _own(folder: Path) -> Path:
+    """The part of `folder` for this process; others cannot lock its file while it lives."""
+    key = folder, os.getpid()
+    if key in _folders and not _folders[key][0].exists():  # somebody has emptied the folder
+        _folders.pop(key)[1].close()
+    if key not in _folders:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = _written(folder, "").open("r+")
+        fcntl.lockf(lock, fcntl.LOCK_EX)  # of this process: those that it forks do not hold it
+        own = folder / str(uuid4())
+        own.mkdir()
+        Path(lock.name).rename(own / "lock")
+        _folders[key] = own, lock
+    return _folders[key][0]
 
 
 def _written(folder: Path, text: str) -> Path:
@@ -75,7 +82,7 @@ class Channel(filesystem.Channel):
         _written(self._folder, dumps(payload)).replace(self._folder / name)
 
     def _get(self, queue: str, timeout: float | None = None) -> dict[str, Any]:
-        own, _ = _own(self._folder / "taken", os.getpid())
+        own = _own(self._folder / "taken")
         for file in self._waiting(queue):
             taken = own / file.name
             with suppress(FileNotFoundError):  # another worker was faster
@@ -102,7 +109,7 @@ class Channel(filesystem.Channel):
     def basic_consume(self, queue: str, no_ack: bool, *args: Any, **kwargs: Any) -> str:  # noqa: ANN401
         """Queues that need no acknowledging are for one process, and go with it."""
         if no_ack:
-            own, _ = _own(self._folder / "taken", os.getpid())
+            own = _own(self._folder / "taken")
             (own / f"{queue}.queue").touch()
         return super().basic_consume(queue, no_ack, *args, **kwargs)
 

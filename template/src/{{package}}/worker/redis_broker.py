@@ -33,6 +33,18 @@ def _taken(queue: str) -> str:
     return f"{queue}:taken"
 
 
+def _payload(message: bytes) -> dict[str, object] | None:
+    """What Celery has sent; None if it is anything else, which would end the worker."""
+    try:
+        payload = loads(bytes_to_str(message))
+    except ValueError:
+        return None
+    match payload:
+        case {"properties": {"delivery_tag": str(), "delivery_info": dict()}, "body": str()}:
+            return dict(payload)
+    return None
+
+
 class QoS(redis.QoS):
     """Looks for messages that were taken by a worker which is no more."""
 
@@ -102,12 +114,10 @@ class Channel(redis.Channel):
             if message is None:
                 raise Empty
             self._moved = message
-            try:
-                payload = loads(bytes_to_str(message))
-            except ValueError:
-                logger.error("A message on %s is no JSON and was dropped.", self._queue)
-            else:
+            if payload := _payload(message):
                 self.connection._deliver(payload, self._queue)
+            else:
+                logger.error("What is none of Celery's messages on %s was dropped.", self._queue)
             with self.conn_or_acquire() as client:
                 self.take_off(client)  # if that need not be noted
             return True
