@@ -22,7 +22,7 @@ def test_service_passes_its_checks_on(
     version: str, new_service: Run, required: Required, tmp_path: Path
 ) -> None:
     python = required.of(find(version), f"Python {version} is not on PATH: bash .ci/run brings it")
-    everything = ("--with", "database,auth,example", "--data", f"python_version={version}")
+    everything = ("--with", "database,auth,celery,example", "--data", f"python_version={version}")
     new_service("create", "orders-api", "--yes", *everything)
     project = tmp_path / "orders-api"
 
