@@ -37,16 +37,13 @@ class GreetingsSettings(EnvironmentSettings, env_prefix="GREETINGS_"):
     word: str = "hello"
 """
 DEPENDENCIES = """\
-{%- if 'greetings' in modules %}
     # greetings
     "tenacity>=9",
-{%- endif %}
 """
 VARIABLES = """\
-{%- if 'greetings' in modules %}
 # What a greeting says.
 GREETINGS_WORD=hello
-{%- endif %}
+
 """
 ROUTER = '''\
 from collections.abc import AsyncGenerator
@@ -96,13 +93,14 @@ def with_modules(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Our template with two modules added the way CONTRIBUTING.md says."""
     folder = copy_template(tmp_path_factory.mktemp("modules") / "t")
     config = (folder / "copier.yml").read_text("utf-8")
-    config = re.sub(r"  choices:\n(    \".*\n)+", CHOICES, config, count=1)
+    config = re.sub(r"  choices:\n(    \"database.*\n)(    \".*\n)+", CHOICES, config, count=1)
     config = config.replace("    example: [database]\n", "    farewells: [greetings]\n")
     config = re.sub(
-        r"  api:\n(    summary: .*\n)(    .*\n)+",
+        r"  api:\n(    summary: .*\n)(    .*\n)+  full:\n(    .*\n)+",
         r"  both:\n\1    modules: [greetings, farewells]\n",
         config,
     )
+    config = config.replace("{{ (['database', ", "{{ (['greetings', 'database', ")
     (folder / "copier.yml").write_text(config, "utf-8")
     insert(folder / "copier.yml", "_exclude:", EXCLUDE)
     package = folder / "template" / "src" / "{{package}}"
@@ -114,8 +112,10 @@ def with_modules(tmp_path_factory: pytest.TempPathFactory) -> str:
         (package / module / "__init__.py").touch()
     (package / "greetings" / "router.py").write_text(ROUTER)
     (package / "greetings" / "settings.py").write_text(SETTINGS)
-    insert(folder / "template" / "pyproject.toml.jinja", '"uvicorn[standard]>=0.54",', DEPENDENCIES)
-    insert(folder / "template" / ".env.example.jinja", "APP_LOG_FORMAT=auto", VARIABLES)
+    part = folder / "template" / "parts" / "greetings"
+    part.mkdir()
+    (part / "dependencies.toml").write_text(DEPENDENCIES)
+    (part / "variables.env").write_text(VARIABLES)
     (folder / "template" / "tests" / "greetings").mkdir()
     (folder / "template" / "tests" / "greetings" / "test_greetings.py").write_text(TEST)
     return str(repository(folder, tag="v1.0.0"))
@@ -244,7 +244,7 @@ def test_the_prompt_does_not_take_a_choice_that_lacks_a_need(
 
 def take_defaults(terminal: pexpect.spawn[str]) -> None:
     """Answer the questions before that for modules with Enter."""
-    for prompt in ("What does it do", "Lowest Python version"):
+    for prompt in ("What does it do", "Lowest Python version", "Where its checks run"):
         terminal.expect(prompt)
         terminal.send("\r")
 
@@ -342,10 +342,7 @@ def test_space_chooses_a_module_at_the_prompt(with_modules: str, tmp_path: Path)
     terminal.expect("Start from")
     terminal.expect("pick modules one by one")
     terminal.send("\x1b[B\x1b[B\r")
-    terminal.expect("What does it do")
-    terminal.send("\r")
-    terminal.expect("Lowest Python version")
-    terminal.send("\r")
+    take_defaults(terminal)
     terminal.expect("Modules")
     terminal.send(" \r")
     terminal.expect("Create it")
@@ -374,10 +371,10 @@ def settings(answers: Combination) -> set[tuple[str, object]]:
     modules = answers["modules"]
     assert isinstance(modules, list)
     on_or_off = {(name, name in modules) for name in ("greetings", "farewells")}
-    return on_or_off | {("python_version", answers["python_version"])}
+    return on_or_off | {(name, answers[name]) for name in ("python_version", "ci")}
 
 
-@pytest.mark.parametrize(("strength", "at_least"), [("1", 5), ("2", 10), ("3", 15), ("all", 15)])
+@pytest.mark.parametrize(("strength", "at_least"), [("1", 5), ("2", 15), ("3", 35), ("all", 45)])
 def test_combinations_cover_every_pair_and_are_valid(
     strength: str, at_least: int, new_service: Run, with_modules: str
 ) -> None:
@@ -388,7 +385,7 @@ def test_combinations_cover_every_pair_and_are_valid(
     assert len(listed) >= at_least
     assert all(("greetings", True) in each or ("farewells", True) not in each for each in listed)
     options = set().union(*listed)
-    assert len(options) == 9
+    assert len(options) == 12
     if strength != "1":
         pairs = {pair for each in listed for pair in itertools.permutations(each, 2)}
         wanted = {

@@ -12,6 +12,7 @@ import pytest
 from conftest import on_terminal
 
 DOWN, ENTER, CTRL_C = "\x1b[B", "\r", "\x03"
+KNOWN = ("--data", "python_version=3.12", "--data", "ci=none")
 Start = Callable[..., "pexpect.spawn[str]"]
 
 
@@ -44,6 +45,8 @@ def test_keys_make_the_service_that_they_choose(start: Start, tmp_path: Path) ->
     terminal.send(" Really." + ENTER)
     terminal.expect("Lowest Python version")
     terminal.send(DOWN + DOWN + ENTER)
+    terminal.expect("Where its checks run")
+    terminal.send(DOWN + ENTER)
     terminal.expect("pyproject.toml")
     terminal.expect("Create it")
     terminal.send("y")
@@ -52,6 +55,7 @@ def test_keys_make_the_service_that_they_choose(start: Start, tmp_path: Path) ->
     answers = (tmp_path / "orders-api" / ".copier-answers.yml").read_text("utf-8")
     assert "description: The orders-api service. Really.\n" in answers
     assert "python_version: '3.13'\n" in answers
+    assert "ci: gitlab\n" in answers
 
 
 def test_without_a_command_it_creates(start: Start) -> None:
@@ -63,7 +67,7 @@ def test_without_a_command_it_creates(start: Start) -> None:
 
 
 def test_what_flags_answer_is_not_asked(start: Start, tmp_path: Path) -> None:
-    terminal = start("create", "orders-api", "--no-lock", "--data", "python_version=3.12")
+    terminal = start("create", "orders-api", "--no-lock", *KNOWN)
     terminal.expect("What does it do")
     terminal.send(ENTER)
     assert terminal.expect(["Create it", "Lowest Python version"]) == 0
@@ -85,10 +89,15 @@ def test_a_bad_name_is_told_at_the_prompt_and_can_be_mended(start: Start) -> Non
     assert finish(terminal) == 130
 
 
-@pytest.mark.parametrize("prompts", [0, 1, 2, 3])
+@pytest.mark.parametrize("prompts", [0, 1, 2, 3, 4])
 def test_interrupt_at_any_prompt_leaves_nothing(prompts: int, start: Start, tmp_path: Path) -> None:
     terminal = start("create", "--no-lock")
-    steps = [("Service name", "orders-api"), ("What does it do", ""), ("Lowest Python version", "")]
+    steps = [
+        ("Service name", "orders-api"),
+        ("What does it do", ""),
+        ("Lowest Python version", ""),
+        ("Where its checks run", ""),
+    ]
     for prompt, answer in steps[:prompts]:
         terminal.expect(prompt)
         terminal.send(answer + ENTER)
@@ -100,7 +109,7 @@ def test_interrupt_at_any_prompt_leaves_nothing(prompts: int, start: Start, tmp_
 
 
 def test_no_leaves_nothing(start: Start, tmp_path: Path) -> None:
-    terminal = start("create", "orders-api", "--no-lock", "--data", "python_version=3.12")
+    terminal = start("create", "orders-api", "--no-lock", *KNOWN)
     terminal.expect("What does it do")
     terminal.send(ENTER)
     terminal.expect("Create it")
@@ -117,6 +126,7 @@ def test_colours_unless_the_user_wants_none(colours: bool, start: Start) -> None
     for prompt, answer in (
         ("What does it do", ENTER),
         ("Lowest Python version", ENTER),
+        ("Where its checks run", ENTER),
         ("Create it", "y"),
     ):
         terminal.expect(prompt)
@@ -150,8 +160,9 @@ def test_no_color_gives_plain_lines(start: Start) -> None:
 
 def test_preview_names_the_files_that_are_made(start: Start, tmp_path: Path) -> None:
     terminal = start("create", "orders-api", "--no-lock", "--data", "description=x")
-    terminal.expect("Lowest Python version")
-    terminal.send(ENTER)
+    for prompt in ("Lowest Python version", "Where its checks run"):
+        terminal.expect(prompt)
+        terminal.send(ENTER)
     terminal.expect(r"orders-api/ +(\d+) files")
     counted = int(terminal.match[1])  # type: ignore[index]
     terminal.expect("Create it")

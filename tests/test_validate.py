@@ -9,7 +9,8 @@ import pytest
 
 from conftest import Run, run
 
-ALL = ["provenance", "residue", "lock", "format", "lint", "types", "test", "boot"]
+WORKFLOW = ".github/workflows/ci.yaml"
+ALL = ["provenance", "residue", "lock", "format", "lint", "types", "test", "ci", "boot"]
 Edit = Callable[[Path], object]
 
 
@@ -86,6 +87,10 @@ def test_what_is_wrong_is_named(
         ("lint", append("src/orders_api/main.py", "import json\n"), "F401"),
         ("types", append("src/orders_api/main.py", "wrong: int = 'text'\n"), "Incompatible types"),
         ("test", append("tests/test_tasks.py", "\ndef test_no():\n    assert 0\n"), "test_no"),
+        ("ci", replace(WORKFLOW, "credentials: false", "credentials: true"), "artipacked"),
+        ("ci", replace(WORKFLOW, "    steps:", "    stages:"), 'unexpected key "stages"'),
+        ("ci", replace(WORKFLOW, "poe test", 'poe test "${{ github.head_ref }}"'), "injection"),
+        ("ci", replace("renovate.json", '"7 days"', "7"), "minimumReleaseAge"),
         ("boot", append("src/orders_api/main.py", "raise RuntimeError('no start')\n"), "no start"),
         ("boot", replace("src/orders_api/health/router.py", '"/live"', '"/l"'), "live answers 404"),
     ],
@@ -118,7 +123,7 @@ def test_text_that_a_description_holds_is_no_residue(new_service: Run, tmp_path:
 
 
 def test_an_owners_own_check_runs(new_service: Run, edited: Path) -> None:
-    replace("pyproject.toml", '    "test",\n]\n', '    "test",\n    "mine",\n]\n')(edited)
+    replace("pyproject.toml", '    "ci",\n]\n', '    "ci",\n    "mine",\n]\n')(edited)
     append("pyproject.toml", "\n[tool.poe.tasks.mine]\ncmd = \"python -c 'print(42)'\"\n")(edited)
 
     mine = outcome(new_service, edited, "--only", "mine")["mine"]

@@ -50,8 +50,11 @@ def poe(
     task: str, folder: Path, variables: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Run a task of the service in `folder`, in the environment that is installed there."""
-    command = [find_uv(), "run", "--frozen", "--no-sync", "poe", "-q", task]
-    return run(command, folder, variables)
+    uv = find_uv()
+    variables = dict(variables or own_environment())
+    # A task may call uvx, which lies beside uv and may be on nobody's PATH.
+    variables["PATH"] = os.pathsep.join([variables.get("PATH", os.defpath), str(Path(uv).parent)])
+    return run([uv, "run", "--frozen", "--no-sync", "poe", "-q", task], folder, variables)
 
 
 def own_environment() -> dict[str, str]:

@@ -1,0 +1,26 @@
+"""Whether the API on this machine is ready, for the health check of its container."""
+
+import os
+import sys
+from contextlib import closing
+from http.client import HTTPConnection, HTTPException
+
+SECONDS = 4
+
+
+def main() -> int:
+    """0 if it is ready; its answer is printed."""
+    port = int(os.environ.get("UVICORN_PORT", "8000"))
+    try:
+        with closing(HTTPConnection("127.0.0.1", port, timeout=SECONDS)) as api:
+            api.request("GET", "/health/ready")
+            answer = api.getresponse()
+            print(answer.read().decode())
+    except (OSError, HTTPException) as failed:
+        print(failed)
+        return 1
+    return int(answer.status != 200)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
