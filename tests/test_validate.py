@@ -9,6 +9,7 @@ import pytest
 
 from conftest import Run, run
 
+COMMIT = "20cfd1bf945f4377ade1205e4dbc17946fc9a30d"  # of setup-uv
 WORKFLOW = ".github/workflows/ci.yaml"
 ALL = ["provenance", "residue", "lock", "format", "lint", "types", "test", "ci", "boot"]
 Edit = Callable[[Path], object]
@@ -87,7 +88,7 @@ def test_what_is_wrong_is_named(
         ("lint", append("src/orders_api/main.py", "import json\n"), "F401"),
         ("types", append("src/orders_api/main.py", "wrong: int = 'text'\n"), "Incompatible types"),
         ("test", append("tests/test_tasks.py", "\ndef test_no():\n    assert 0\n"), "test_no"),
-        ("ci", replace(WORKFLOW, "credentials: false", "credentials: true"), "artipacked"),
+        ("ci", replace(WORKFLOW, COMMIT, "v10"), "unpinned-uses"),
         ("ci", replace(WORKFLOW, "    steps:", "    stages:"), 'unexpected key "stages"'),
         ("ci", replace(WORKFLOW, "poe test", 'poe test "${{ github.head_ref }}"'), "injection"),
         ("ci", replace("renovate.json", '"7 days"', "7"), "minimumReleaseAge"),
