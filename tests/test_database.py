@@ -34,7 +34,17 @@ MODULES = {
     "auth": ["joserfc", "auth_[a-z]", "/auth", "bearer", "sign_in", "openid", "access token"],
     "accounts": ["pwdlib", "zxcvbn", "accounts", "create-admin", "api key"],
     "oidc": ["oidc", "jwks", "poe provider"],
-    "celery": ["celery", "kombu", "poe worker", "/jobs", "job", "rabbitmq", "amqp", "heartbeat"],
+    "celery": [
+        "celery",
+        "kombu",
+        "poe worker",
+        "/jobs",
+        "job(?!s:\\n)",
+        "rabbitmq",
+        "amqp",
+        "heartbeat",
+    ],
+    "docker": ["docker", "compose", "hadolint", "container", "_password="],
 }
 # Celery keeps results in SQLite, or where the owner says.
 CELERY_HAS_TOO = ["sqlalchemy", "sqlite", "psycopg"]
@@ -112,7 +122,11 @@ def problem(response: httpx2.Response, status: int) -> dict[str, object]:
         ("database,auth", "accounts"),
         ("database,auth,example", "accounts"),
         ("celery", ""),
+        ("docker", ""),
         ("database,celery", ""),
+        ("database,docker", ""),
+        ("auth,docker", "oidc"),
+        ("celery,docker", ""),
         ("database,auth,celery,example", "accounts"),
     ],
 )
