@@ -1,0 +1,58 @@
+#!/usr/bin/env bash
+# container-engine.sh DIR: a container engine of a later Debian with Compose and buildx, unpacked
+# into DIR; nothing on the system changes and nothing is started. DIR/bin is for PATH, DIR/config
+# for DOCKER_CONFIG. It runs with runc of the system's own suite: a later one needs its C library.
+# DIR/*.tar are what stand-ins for images are made of where none can be pulled.
+# Needs apt-get, dpkg-deb and mmdebstrap; the mirror is the one of apt's own settings.
+set -euo pipefail
+
+prefix=$(realpath -m "$1")
+if [[ -f $prefix/complete ]]; then exit; fi
+apt=$prefix/apt
+rm -rf "$apt" "$prefix"/{root,bin,config}
+mkdir -p "$apt"/{lists,archives}/partial "$prefix"/{root,bin,config/cli-plugins}
+: > "$apt/status"
+
+mirror=$(awk '
+    /^URIs:/ { print $2; exit }
+    /^deb / { for (i = 2; i <= NF; i++) if ($i ~ /:\//) { print $i; exit } }
+' $(ls /etc/apt/sources.list.d/debian.sources /etc/apt/sources.list 2> /dev/null))
+if [[ -z $mirror ]]; then
+    echo "apt's settings name no mirror of Debian" >&2
+    exit 1
+fi
+source="deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror"
+echo "$source trixie main" > "$apt/sources.list"
+apt=(
+    apt-get -qq
+    -o Dir::Etc::sourcelist="$apt/sources.list" -o Dir::Etc::sourceparts=/dev/null
+    -o Dir::State::lists="$apt/lists" -o Dir::State::status="$apt/status"
+    -o Dir::Cache="$apt" -o Dir::Cache::archives="$apt/archives"
+    -o APT::Sandbox::User=root
+)
+"${apt[@]}" update
+# These alone, without what they depend on: the system's libraries do.
+(cd "$prefix/apt/archives" \
+    && "${apt[@]}" download docker.io docker-cli containerd tini docker-compose docker-buildx)
+for package in "$prefix"/apt/archives/*.deb; do dpkg-deb --extract "$package" "$prefix/root"; done
+rm -rf "$prefix/apt"
+
+find "$prefix/root" -path '*/cli-plugins/docker-*' -type f \
+    -exec ln -s -t "$prefix/config/cli-plugins" {} +
+find "$prefix"/root/usr/{bin,sbin} -type f -exec ln -s -t "$prefix/bin" {} +
+DOCKER_CONFIG=$prefix/config "$prefix/bin/docker" compose version
+DOCKER_CONFIG=$prefix/config "$prefix/bin/docker" buildx version
+"$prefix/bin/dockerd" --version
+
+tree() { # NAME PACKAGE...: a root file system; bookworm has the lowest Python that services run on
+    # Without what takes most of the room: documentation, and the compiler of PostgreSQL's queries.
+    mmdebstrap --quiet --variant=minbase --aptopt='Apt::Install-Recommends "false"' \
+        --dpkgopt=force-unsafe-io --dpkgopt='path-exclude=/usr/share/doc/*' \
+        --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
+        --dpkgopt='path-exclude=/usr/lib/*/libLLVM*' --dpkgopt='path-exclude=*/llvmjit*' \
+        --include="$(IFS=,; echo "${*:2}")" \
+        trixie "$prefix/$1.tar" "$source trixie main" "$source bookworm main"
+}
+tree python ca-certificates netbase tzdata python3.11 python3.13
+tree servers ca-certificates netbase tzdata postgresql redis-server rabbitmq-server
+touch "$prefix/complete"
