@@ -49,6 +49,16 @@ include: [{{local: .gitlab-ci.yml}}]
 """
 
 
+def find(version: str) -> str | None:
+    """What uv takes for this version; a shim of pyenv's on PATH may be no Python."""
+    found = run(UV, "python", "find", "--no-project", version, check=False)
+    return found.stdout.strip() or None
+
+
+LOWEST, NEWEST = "3.11", "3.15"
+BETWEEN = [version for version in ("3.12", "3.13", "3.14") if find(version)]
+
+
 def checkout(new_service: Run, folder: Path, *options: str) -> Path:
     """A new service as a runner has it: what is committed, and nothing else."""
     new_service("create", "orders-api", "--yes", *options, cwd=folder)

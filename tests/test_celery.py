@@ -349,11 +349,10 @@ def test_a_wrong_broker_stops_the_start_in_words(
     assert "hunter2" not in said
 
 
-@pytest.mark.parametrize("options", ["celery", "celery,auth", "celery,database,auth,example"])
 def test_every_check_passes_and_touches_no_broker_of_the_user(
-    options: str, new_service: Run, required: Required, tmp_path: Path
+    new_service: Run, required: Required, tmp_path: Path
 ) -> None:
-    new_service("create", "shop", "--yes", "--with", options)
+    new_service("create", "shop", "--yes", "--with", "celery,database,auth,example")
     with own_redis(required) as server:
         env = {"CELERY_BROKER_URL": server.url}
         done = run(COMMAND, "validate", "--json", cwd=tmp_path / "shop", env=env, check=False)
@@ -367,16 +366,6 @@ def test_every_check_passes_and_touches_no_broker_of_the_user(
     assert keys == "0"
     assert not (tmp_path / "shop" / "data").exists()
     assert run("git", "status", "--porcelain", cwd=tmp_path / "shop").stdout == ""
-
-
-def test_the_services_own_tests_pass_on_a_broker(mailer: Path, broker: Broker) -> None:
-    done = run(
-        mailer_python(mailer), "-m", "pytest", "-q", "tests/worker",
-        cwd=mailer, env={"TEST_BROKER_URL": broker.url}, check=False,
-    )  # fmt: skip
-
-    assert done.returncode == 0, done.stdout[-3000:]
-    assert "skipped" not in done.stdout
 
 
 def test_celery_comes_to_a_service_that_its_owner_has_edited_and_goes(

@@ -296,7 +296,7 @@ BAD_INPUT = [
     (["create", "b"], 2, "description, python_version"),
     (["create", "b", "--bogus"], 2, "--bogus"),
     (["bogus"], 2, "bogus"),
-    (["smoke"], 2, "smoke"),
+    (["smoke", "--jobs", "0"], 2, "jobs"),
     (["smoke", "--list", "--strength", "4"], 2, "strength"),
     (["smoke", "--list", "--format", "xml"], 2, "format"),
     (["smoke", "--list", "--shard", "0/2"], 2, "part"),

@@ -23,6 +23,9 @@ from copier import run_copy
 from conftest import COMMAND, ROOT, PostgreSQL, Required, Run, clone_of_this, repository, run
 from containers import Engine, own_engine
 from pipelines import (
+    BETWEEN,
+    LOWEST,
+    NEWEST,
     PARTS,
     USES,
     UVX,
@@ -30,12 +33,12 @@ from pipelines import (
     break_a_test,
     checkout,
     docker_of,
+    find,
     gitlab_ci_local,
     listening,
     python_of_an_image,
     run_gitlab_job,
 )
-from test_pythons import BETWEEN, LOWEST, NEWEST, find
 from test_releases import IDENTITY
 
 VERSION = "99.0.0"  # of a release that only tests make

@@ -2,15 +2,22 @@
 
 import itertools
 import json
-from collections.abc import Hashable
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Hashable
+from pathlib import Path
+from xml.etree import ElementTree
 
+import psutil
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from conftest import Run
+from conftest import COMMAND, Run, clean_environment, repository, run
+from new_service.combinations import Combination, combine, name, shard_of
 from new_service.questions import Questions
-from new_service.smoke import Combination, combine, name, shard_of
 
 Option = tuple[str, Hashable]
 
@@ -22,7 +29,7 @@ MODULES = ["alpha", "beta", "gamma", "delta"]
 def configurations(draw: st.DrawFn) -> dict[str, object]:
     """What a copier.yml may ask: choices, yes or no, modules that need earlier ones."""
     config: dict[str, object] = {"service_name": {"type": "str"}}
-    for each in range(draw(st.integers(0, 2))):
+    for each in range(draw(st.integers(1, 2))):
         words = draw(st.lists(st.sampled_from(WORDS), min_size=1, max_size=3, unique=True))
         config[f"choice_{each}"] = {"type": "str", "choices": words}
     if draw(st.booleans()):
@@ -119,13 +126,17 @@ def test_each_combination_has_an_id_of_its_own(config: dict[str, object]) -> Non
 
 @settings(max_examples=30, deadline=None)
 @given(config=configurations(), parts=st.integers(1, 6))
-def test_parts_make_the_whole_and_differ_little(config: dict[str, object], parts: int) -> None:
-    whole = list(combine(Questions.from_config(config), "2"))
+def test_parts_make_the_whole_and_cost_about_the_same(
+    config: dict[str, object], parts: int
+) -> None:
+    whole = combine(Questions.from_config(config), "2")
+    assume(parts <= len(whole))
     shards = [shard_of(whole, f"{each}/{parts}") for each in range(1, parts + 1)]
 
     assert sorted(map(str, itertools.chain(*shards))) == sorted(map(str, whole))
-    sizes = [len(shard) for shard in shards]
-    assert max(sizes) - min(sizes) <= 1
+    assert all(shards)
+    costs = [[1 + len(each.get("modules", [])) for each in shard] for shard in shards]  # type: ignore[arg-type]  # a list
+    assert max(map(sum, costs)) - min(map(sum, costs)) <= max(map(max, costs))
 
 
 @pytest.mark.parametrize("strength", ["1", "2", "3", "all"])
@@ -165,7 +176,9 @@ def test_a_listed_combination_can_be_created(new_service: Run) -> None:
     assert json.loads(done.stdout)["package"] == "b"
 
 
-@pytest.mark.parametrize("shard", ["", "1", "/", "2/1", "0/0", "a/b", "1/2/3", "-1/2", "1.5/2"])
+@pytest.mark.parametrize(
+    "shard", ["", "1", "/", "2/1", "0/0", "a/b", "1/2/3", "-1/2", "1.5/2", "1/999"]
+)
 def test_a_part_that_is_none(shard: str, new_service: Run) -> None:
     done = new_service("smoke", "--list", "--shard", shard, check=False)
 
@@ -173,3 +186,262 @@ def test_a_part_that_is_none(shard: str, new_service: Run) -> None:
     assert done.stderr.startswith("error: ")
     assert "\nhint: " in done.stderr
     assert done.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (["modules=example"], "needs database"),
+        (["modules=auth", "auth_provider=accounts"], "needs the module database"),
+        (["modules=celery", "celery_broker=kafka"], "unknown celery_broker"),
+        (["auth_provider=oidc"], "not asked"),
+        (["python_version=3.10"], "unknown python_version"),
+        (["ci=jenkins"], "unknown ci"),
+    ],
+)
+def test_what_is_in_no_combination_is_refused(
+    data: list[str], words: str, new_service: Run
+) -> None:
+    flags = itertools.chain.from_iterable(("--data", each) for each in data)
+    done = new_service("create", "b", "--yes", "--no-lock", *flags, check=False)
+
+    assert done.returncode == 2
+    assert words in done.stderr
+
+
+TINY = {
+    "copier.yml": """\
+_subdirectory: template
+_templates_suffix: .jinja
+_exclude:
+  - "{% if 'alpha' not in modules %}alpha.py{% endif %}"
+  - "{% if 'beta' not in modules %}beta.py{% endif %}"
+service_name: {type: str}
+colour: {type: str, choices: [red, blue], default: red}
+modules: {type: str, multiselect: true, default: [], choices: [alpha, beta]}
+""",
+    "template/{{_copier_conf.answers_file}}.jinja": "{{ _copier_answers|to_nice_yaml -}}\n",
+    "template/.gitignore": ".venv/\n__pycache__/\n",
+    "template/colour.txt.jinja": "{{ colour }}\n",
+    "template/pyproject.toml.jinja": """\
+[project]
+name = "{{ service_name }}"
+version = "0"
+requires-python = ">=3.11"
+dependencies = ["fastapi", "uvicorn"]
+
+[dependency-groups]
+dev = ["poethepoet"]
+
+[tool.fastapi]
+entrypoint = "app:app"
+
+[tool.new-service]
+checks = ["test"]
+
+[tool.poe.tasks.test]
+cmd = "python test.py"
+""",
+    "template/app.py": """\
+from fastapi import FastAPI
+
+app = FastAPI()
+
+
+@app.get("/health/live")
+@app.get("/health/ready")
+def healthy() -> str:
+    return "yes"
+""",
+    "template/test.py": """\
+import os
+import pathlib
+import runpy
+
+print("server:", os.environ.get("TEST_SERVER"))
+for module in sorted(pathlib.Path().glob("*a.py")):
+    runpy.run_path(str(module))
+""",
+    "template/alpha.py": 'print("alpha")\n',
+    "template/beta.py": 'print("beta")\n',
+}
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Callable[..., Path]:
+    """A template with one question and two modules, its files replaced by those given."""
+
+    def make(**files: str) -> Path:
+        given = {f"template/{name}.py": content for name, content in files.items()}
+        for file, content in (TINY | given).items():
+            path = tmp_path / "tiny" / file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(content)
+        return repository(tmp_path / "tiny", tag="v1.0.0")
+
+    return make
+
+
+@pytest.fixture
+def smoke(tmp_path: Path) -> Run:
+    """`smoke` with the tiny template; what it makes meanwhile is in the folder `scratch`."""
+    (tmp_path / "scratch").mkdir()
+
+    def call(
+        *options: str | Path, env: dict[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        ours = {"NEW_SERVICE_TEMPLATE": str(tmp_path / "tiny"), "TMPDIR": str(tmp_path / "scratch")}
+        return run(COMMAND, "smoke", *options, cwd=tmp_path, env=ours | (env or {}), check=False)
+
+    return call
+
+
+def test_every_combination_is_created_checked_and_changed(
+    tiny: Callable[..., Path], smoke: Run, tmp_path: Path
+) -> None:
+    tiny()
+    listed = json.loads(smoke("--list", "--json").stdout)
+    done = smoke("--jobs", "2", "--json", "--junit", tmp_path / "report.xml")
+
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert [each["id"] for each in document["combinations"]] == [each["id"] for each in listed]
+    assert all(each["ok"] and not each["failed"] for each in document["combinations"])
+    assert document["pairs_covered"] == document["pairs_total"] == 12
+    report = ElementTree.parse(tmp_path / "report.xml")  # noqa: S314  we wrote it
+    suites = {each.get("name"): each for each in report.getroot()}
+    steps = {name: [case.get("name") for case in suite] for name, suite in suites.items()}
+    assert steps["red"][:6] == ["create", "provenance", "residue", "lock", "test", "boot"]
+    assert steps["red"][6:] in (["add alpha", "remove alpha"], ["add beta", "remove beta"])
+    assert left(tmp_path / "scratch") == []
+
+
+def test_a_fault_in_a_module_is_found_by_the_combinations_that_have_it(
+    tiny: Callable[..., Path], smoke: Run, tmp_path: Path
+) -> None:
+    tiny(alpha="raise SystemExit('alpha is broken')\n")
+    done = smoke("--jobs", "2", "--keep", tmp_path / "kept")
+
+    assert done.returncode == 1
+    told = [line for line in done.stdout.splitlines() if line.startswith(("  ✓", "  ✗"))]
+    assert {"alpha" in line for line in told} == {True, False}
+    assert all(("alpha" in line) == (line[2] == "✗") for line in told), done.stdout
+    assert "alpha is broken" in done.stdout
+    commands = [
+        line.partition("again: ")[2] for line in done.stdout.splitlines() if "again" in line
+    ]
+    assert len(commands) == sum(line[2] == "✗" for line in told)
+    (tmp_path / "again").mkdir()
+    env = {
+        "NEW_SERVICE_TEMPLATE": str(tmp_path / "tiny"),
+        "PATH": f"{Path(COMMAND).parent}:{os.environ['PATH']}",
+    }
+    again = run("bash", "-c", commands[0], cwd=tmp_path / "again", env=env, check=False)
+    assert again.returncode == 1
+    assert "alpha is broken" in again.stdout
+    assert len(list((tmp_path / "kept").iterdir())) == len(told)
+
+
+def test_a_change_of_modules_that_does_harm_is_found(tiny: Callable[..., Path], smoke: Run) -> None:
+    """Whoever adds alpha has it at the start of the application, which only `boot` sees."""
+    tiny(
+        app=TINY["template/app.py"]
+        + "\nimport pathlib\n\nassert not pathlib.Path('alpha.py').exists()\n"
+    )
+    document = json.loads(smoke("--json", "--shard", "1/3").stdout)
+
+    found = {name for each in document["combinations"] for name in each["failed"]}
+    assert found & {"boot", "add alpha: boot"}
+
+
+def left(folder: Path) -> list[Path]:
+    """What is left in it, but for the lock files that uv leaves."""
+    return [each for each in folder.iterdir() if not each.match("uv-*.lock")]
+
+
+def running(*command: str) -> list[int]:
+    """The processes that run `command`, wherever their program lies."""
+    everything = psutil.process_iter(["pid", "cmdline"])
+    lines = {each.info["pid"]: each.info["cmdline"] or [""] for each in everything}
+    return [pid for pid, line in lines.items() if (Path(line[0]).name, *line[1:]) == command]
+
+
+def test_a_check_that_hangs_is_killed_and_what_it_said_is_shown(
+    tiny: Callable[..., Path], smoke: Run, tmp_path: Path
+) -> None:
+    hangs = "import subprocess\nprint('waiting', flush=True)\nsubprocess.run(['sleep', '86399'])\n"
+    tiny(alpha=hangs)
+    done = smoke("--strength", "1", "--jobs", "2", env={"NEW_SERVICE_CHECK_SECONDS": "15"})
+
+    assert done.returncode == 1
+    assert "did not end within 15 s" in done.stdout
+    assert "waiting" in done.stdout
+    assert running("sleep", "86399") == []
+    assert left(tmp_path / "scratch") == []
+
+
+def test_an_interrupt_ends_all_and_leaves_nothing(
+    tiny: Callable[..., Path], tmp_path: Path
+) -> None:
+    tiny(test="import subprocess\n\nsubprocess.run(['sleep', '86398'])\n")
+    (tmp_path / "scratch").mkdir()
+    env = {"NEW_SERVICE_TEMPLATE": str(tmp_path / "tiny"), "TMPDIR": str(tmp_path / "scratch")}
+    process = subprocess.Popen(
+        [COMMAND, "smoke", "--jobs", "2"], cwd=tmp_path, env=clean_environment() | env
+    )
+    end = time.monotonic() + 120
+    while not running("sleep", "86398"):
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+
+    assert process.wait(60) == 130
+    assert left(tmp_path / "scratch") == []
+    assert running("sleep", "86398") == []
+
+
+def test_a_python_that_is_not_here_leaves_its_pairs_uncovered(
+    tiny: Callable[..., Path], smoke: Run, tmp_path: Path
+) -> None:
+    tiny()
+    project = tmp_path / "tiny/template/pyproject.toml.jinja"
+    python = "{{ '>=3.11' if colour == 'red' else '>=3.99' }}"
+    project.write_text(project.read_text().replace(">=3.11", python))
+    repository(tmp_path / "tiny", tag="v1.1.0")
+    done = smoke("--json", "--strength", "1")
+
+    document = json.loads(done.stdout)
+    skipped = {each["answers"]["colour"]: each["skipped"] for each in document["combinations"]}
+    assert "3.99" in skipped["blue"]
+    assert skipped["red"] == ""
+    assert document["pairs_covered"] < document["pairs_total"]
+
+
+def test_servers_that_only_some_meet(tiny: Callable[..., Path], smoke: Run) -> None:
+    tiny(alpha="import os\n\nraise SystemExit(os.environ.get('TEST_SERVER', 'none'))\n")
+    smoke_red = smoke("--strength", "all", env={"TEST_SERVER__red": "redis://x"})
+
+    told = smoke_red.stdout
+    assert "redis://x" in told
+    assert "none" in told
+
+
+def test_a_template_without_choices(tmp_path: Path, smoke: Run, tiny: Callable[..., Path]) -> None:
+    tiny()
+    (tmp_path / "tiny/copier.yml").write_text("service_name: {type: str}\n")
+    repository(tmp_path / "tiny", tag="v1.1.0")
+    for options in ((), ("--list",)):
+        done = smoke(*options)
+        assert done.returncode == 2
+        assert "asks nothing that has choices" in done.stderr
+
+
+def test_a_folder_to_keep_that_is_taken(
+    tmp_path: Path, smoke: Run, tiny: Callable[..., Path]
+) -> None:
+    tiny()
+    (tmp_path / "kept/smoke-01").mkdir(parents=True)
+    done = smoke("--keep", tmp_path / "kept")
+
+    assert done.returncode == 2
+    assert "exists already" in done.stderr

@@ -211,19 +211,31 @@ def validate(
 
 @app.command()
 def smoke(
-    list_: Annotated[bool, typer.Option("--list", help="List the combinations.")] = False,
     strength: Annotated[
-        str, typer.Option(metavar="1|2|3|all", help="Cover every option, pair, ...")
+        str, typer.Option(metavar="1|2|3|all", help="Cover every option, every pair, ...")
     ] = "2",
+    list_: Annotated[bool, typer.Option("--list", help="List the combinations.")] = False,
     shard: Annotated[str | None, typer.Option(metavar="I/N", help="The I-th of N parts.")] = None,
+    jobs: Annotated[int, typer.Option(metavar="N", help="How many are tried at once.")] = 1,
+    newest: Annotated[
+        bool, typer.Option("--newest", help="With the newest packages there are.")
+    ] = False,
+    keep: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Make the services there and keep them.")
+    ] = None,
+    as_json: Json = False,
+    junit: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a JUnit report.")
+    ] = None,
     format_: Annotated[
-        str, typer.Option("--format", metavar="text|json|github|gitlab", help="How to print them.")
+        str, typer.Option("--format", metavar="text|json|github|gitlab", help="How to list them.")
     ] = "text",
 ) -> None:
-    """List the combinations of answers that together cover the template's options."""
+    """Try combinations of answers that together cover the template's options."""
     from . import smoke as smoking
 
-    smoking.list_combinations(wanted=list_, strength=strength, shard=shard, format_=format_)
+    wishes = smoking.Wishes(strength, shard, list_, format_, jobs, newest, keep, junit)
+    raise typer.Exit(smoking.smoke(wishes, Report(as_json=as_json)))
 
 
 @app.command()

@@ -1,6 +1,7 @@
 """The Jinja in a template's questions: when one is asked, and what is wrong with an answer."""
 
 from collections.abc import Mapping
+from functools import cache
 
 from .errors import BadInput, invalid_answer
 from .questions import Answers, Questions
@@ -15,7 +16,8 @@ class Conditions:
         from jinja2_ansible_filters import AnsibleCoreFiltersExtension
 
         self._questions = questions
-        self._jinja = SandboxedEnvironment(extensions=[AnsibleCoreFiltersExtension])
+        jinja = SandboxedEnvironment(extensions=[AnsibleCoreFiltersExtension])
+        self._compiled = cache(jinja.from_string)
         self._computed = {
             name: each.default for name, each in questions.asked.items() if each.computed
         }
@@ -30,7 +32,9 @@ class Conditions:
         return self._render(self._questions.asked[name].validator, answers)
 
     def _render(self, text: str, answers: Mapping[str, object]) -> str:
-        return self._jinja.from_string(text).render({**self._computed, **answers}).strip()
+        if not text:
+            return ""
+        return self._compiled(text).render({**self._computed, **answers}).strip()
 
 
 def check_choices(questions: Questions, answers: Answers) -> None:

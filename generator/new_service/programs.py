@@ -3,8 +3,12 @@
 import os
 import shutil
 import subprocess
+import tempfile
+import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
+from typing import IO
 
 from .errors import ProgramMissing
 
@@ -28,33 +32,96 @@ def find_uv() -> str:
         ) from missing
 
 
+class TookTooLong(Exception):
+    """A program was killed, with all that it had started, since it did not end; what it said."""
+
+
+_running: set[subprocess.Popen[bytes]] = set()
+_over = threading.Event()
+
+
 def run(
-    command: list[str], folder: Path, variables: Mapping[str, str] | None = None
+    command: list[str],
+    folder: Path,
+    variables: Mapping[str, str] | None = None,
+    *,
+    seconds: float | None = None,
 ) -> subprocess.CompletedProcess[str]:
-    """Run `command` in `folder`; its output, both streams in order, is in `stdout`."""
-    return subprocess.run(
-        command,
-        cwd=folder,
-        env=variables if variables is not None else own_environment(),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        encoding="utf-8",
-        errors="replace",
-        check=False,
-    )
+    """Run `command` in `folder`; its output, both streams in order, is in `stdout`.
+
+    Raises:
+        TookTooLong: it had not ended after `seconds`.
+        KeyboardInterrupt: everything has been ended.
+    """
+    # A file, since something that outlives the program could keep a pipe open for ever.
+    with tempfile.TemporaryFile(prefix="new-service-") as output:
+        process = subprocess.Popen(
+            command,
+            cwd=folder,
+            env=variables if variables is not None else own_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C is for us: we end it
+        )
+        _running.add(process)
+        try:
+            if _over.is_set():
+                raise KeyboardInterrupt
+            code = process.wait(seconds)
+        except subprocess.TimeoutExpired as late:
+            raise TookTooLong(_text(output)) from late
+        finally:
+            _end(process)
+            _running.discard(process)
+        return subprocess.CompletedProcess(command, code, _text(output))
+
+
+def end_all() -> None:
+    """Kill what other threads run, for good: an interrupt reaches the main one alone."""
+    _over.set()
+    for process in list(_running):
+        _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Kill it and all that it has started: poe starts commands in sessions of their own."""
+    if process.poll() is not None:
+        return
+    import psutil  # only where something has gone wrong
+
+    with suppress(psutil.NoSuchProcess):
+        whole = psutil.Process(process.pid)
+        for each in [whole, *whole.children(recursive=True)]:
+            with suppress(psutil.NoSuchProcess):
+                each.kill()
+    process.wait()
+
+
+def _text(output: IO[bytes]) -> str:
+    output.seek(0)
+    # As `text=True` reads it.
+    return output.read().decode("utf-8", "replace").replace("\r\n", "\n").replace("\r", "\n")
 
 
 def poe(
-    task: str, folder: Path, variables: Mapping[str, str] | None = None
+    task: str,
+    folder: Path,
+    variables: Mapping[str, str] | None = None,
+    *,
+    seconds: float | None = None,
 ) -> subprocess.CompletedProcess[str]:
-    """Run a task of the service in `folder`, in the environment that is installed there."""
+    """Run a task of the service in `folder`, in the environment that is installed there.
+
+    Raises:
+        TookTooLong: it had not ended after `seconds`.
+    """
     uv = find_uv()
     variables = dict(variables or own_environment())
     # A task may call uvx, which lies beside uv and may be on nobody's PATH.
     variables["PATH"] = os.pathsep.join([variables.get("PATH", os.defpath), str(Path(uv).parent)])
-    return run([uv, "run", "--frozen", "--no-sync", "poe", "-q", task], folder, variables)
+    command = [uv, "run", "--frozen", "--no-sync", "poe", "-q", task]
+    return run(command, folder, variables, seconds=seconds)
 
 
 def own_environment() -> dict[str, str]:

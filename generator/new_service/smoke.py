@@ -1,170 +1,180 @@
-"""Combinations of answers, computed from the template's questions, for CI to build."""
+"""Try the combinations of answers, several at once, or list them for a pipeline to fan out over."""
 
-import itertools
 import json
-from collections.abc import Iterator, Mapping
-from typing import cast
+import shlex
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 
 from . import source, team
-from .conditions import Conditions
+from .combinations import combine, name, pairs, pairs_of, shard_of
 from .errors import BadInput
+from .programs import end_all, find_uv
 from .questions import Questions
+from .report import Report, Step
+from .service import resolved
+from .trial import Trial
+from .validate import allowed_seconds, write_junit
 
-Combination = dict[str, str | bool | list[str]]
+_SHOWN_LINES = 20
 
-Row = dict[str, object]
-
-_STRENGTHS = {"1": 1, "2": 2, "3": 3, "all": None}
+Rows = list[dict[str, object]]
 
 
-def list_combinations(*, wanted: bool, strength: str, shard: str | None, format_: str) -> None:
-    """Print the combinations in `format_`, one a line as text.
+@dataclass(frozen=True)
+class Wishes:
+    """What the command line asks of `smoke`."""
+
+    strength: str = "2"
+    shard: str | None = None
+    listed: bool = False
+    format: str = "text"
+    jobs: int = 1
+    newest: bool = False
+    keep: Path | None = None
+    junit: Path | None = None
+
+
+def smoke(wishes: Wishes, report: Report) -> int:
+    """Try the combinations, or list them; 0 if all is well, 1 if one failed.
 
     Raises:
-        BadInput: an option has a value that it does not take.
+        NewServiceError: an option has a value that it does not take, or nothing can be chosen.
+        KeyboardInterrupt: Ctrl-C; nothing is left but in the folder to keep.
     """
-    if not wanted:
-        raise BadInput("smoke does one thing, it lists.", "new-service smoke --list")
-    if format_ not in _FORMATS:
-        raise BadInput(f"unknown format {format_!r}.", f"possible: {', '.join(_FORMATS)}.")
+    if wishes.format not in _FORMATS:
+        raise BadInput(f"unknown format {wishes.format!r}.", f"possible: {', '.join(_FORMATS)}.")
+    if wishes.jobs < 1:
+        raise BadInput(f"{wishes.jobs} jobs would do nothing.", "the least is --jobs 1.")
     ours = team.read()
     with source.opened(team.template_url(None, ours), ours.template_version) as template:
-        combinations = shard_of(list(combine(template.questions, strength)), shard)
-    print(_FORMATS[format_]([{"id": name(each), "answers": each} for each in combinations]))
+        questions = template.questions
+    everything = combine(questions, wishes.strength)
+    chosen = shard_of(everything, wishes.shard)
+    if wishes.listed:
+        format_ = "json" if report.as_json else wishes.format
+        print(_FORMATS[format_]([{"id": name(each), "answers": each} for each in chosen]))
+        return 0
+    find_uv()
+    allowed_seconds()
+    with _folder(wishes.keep) as folder:
+        trials = [
+            Trial(questions, each, number, folder / f"smoke-{number:02}", wishes.newest)
+            for number, each in enumerate(everything, 1)
+            if each in chosen
+        ]
+        _check_free(trials)
+        _run(trials, wishes.jobs, report)
+    if wishes.junit is not None:
+        write_junit(wishes.junit, {each.id: each.results for each in trials})
+    return _conclude(trials, questions, report)
 
 
-def combine(questions: Questions, strength: str) -> Iterator[Combination]:
-    """Combinations in which every `strength` options that can stand together do, at least once.
-
-    `all` gives every valid combination. A module is an option of its own, on or off.
-
-    Raises:
-        BadInput: `strength` is none of 1, 2, 3, all.
-    """
-    if strength not in _STRENGTHS:
-        raise BadInput(f"unknown strength {strength!r}.", f"possible: {', '.join(_STRENGTHS)}.")
-    options = _options(questions)
-    rows = [dict(zip(options, row, strict=True)) for row in itertools.product(*options.values())]
-    rows = list(_possible(questions, rows))
-    if size := _STRENGTHS[strength]:
-        rows = list(_covering(rows, min(size, len(options))))
-    for row in rows:
-        yield _answers(questions, row)
-
-
-def _possible(questions: Questions, rows: list[Row]) -> Iterator[Row]:
-    """The rows that the template's own words allow; None is the answer to what is not asked."""
-    seen: list[Row] = []
-    conditions = Conditions(questions)
-    for row in rows:
-        answers = _answers(questions, row)
-        asked = {
-            option: answer if conditions.is_asked(_question_of(option), answers) else None
-            for option, answer in row.items()
-        }
-        if asked not in seen and _is_valid(questions, conditions, asked):
-            seen.append(asked)
-            yield asked
+@contextmanager
+def _folder(keep: Path | None) -> Iterator[Path]:
+    """Where services are made: a scratch folder, or the one where they are kept."""
+    try:
+        if keep is not None:
+            folder = resolved(keep)
+            folder.mkdir(parents=True, exist_ok=True)
+            yield folder
+            return
+        scratch = tempfile.TemporaryDirectory(prefix="new-service-", ignore_cleanup_errors=True)
+    except OSError as failed:
+        raise BadInput(
+            f"no folder can be made for the services: {failed.strerror}.",
+            "name one with --keep, or one for temporary files with TMPDIR.",
+        ) from failed
+    with scratch as made:
+        yield Path(made)
 
 
-def _is_valid(questions: Questions, conditions: Conditions, row: Row) -> bool:
-    """Whether modules have what they need, and no question finds its answer wrong."""
-    complete = all(
-        row[_module(need)]
-        for module, needs in questions.needs.items()
-        if row[_module(module)]
-        for need in needs
+def _check_free(trials: list[Trial]) -> None:
+    for each in trials:
+        if each.folder.exists():
+            raise BadInput(f"{each.folder} exists already.", "keep them in an empty folder.")
+
+
+def _run(trials: list[Trial], jobs: int, report: Report) -> None:
+    """Run trials, `jobs` at a time, and tell of each when it has ended."""
+    with ThreadPoolExecutor(max_workers=jobs) as pool:
+        running = {pool.submit(each.run): each for each in trials}
+        try:
+            with report.waiting(f"{len(trials)} combinations, {jobs} at a time"):
+                for done in as_completed(running):
+                    done.result()
+                    _tell(running[done], report)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            end_all()
+            raise
+
+
+def _tell(trial: Trial, report: Report) -> None:
+    mark = "✗" if trial.failed else "·" if trial.obstacle else "✓"
+    detail = trial.obstacle or f"{trial.folder.name}, {len(trial.results)} steps"
+    report.line(Step(trial.id, detail, mark, trial.seconds))
+    for result in trial.failed:
+        report.say(f"      {result.name}")
+        for line in result.detail.splitlines()[-_SHOWN_LINES:]:
+            report.say(f"        {line}")
+
+
+def _conclude(trials: list[Trial], questions: Questions, report: Report) -> int:
+    executed = [each.answers for each in trials if not each.obstacle]
+    total, covered = len(pairs(questions)), len(pairs_of(questions, executed))
+    failed = [each for each in trials if each.failed]
+    report.say(f"  {covered} of {total} pairs of options were executed.")
+    report.say(
+        f"  {len(failed)} of {len(trials)} failed." if failed else f"  all {len(executed)} passed."
     )
-    answers = _answers(questions, row)
-    return complete and not any(conditions.objection(name, answers) for name in answers)
+    for each in failed:
+        report.say(f"  again: {_again(each)}")
+    report.document(
+        {
+            "combinations": [
+                {
+                    "id": each.id,
+                    "answers": each.answers,
+                    "ok": not each.failed,
+                    "seconds": each.seconds,
+                    "failed": [result.name for result in each.failed],
+                    "skipped": each.obstacle,
+                }
+                for each in trials
+            ],
+            "pairs_total": total,
+            "pairs_covered": covered,
+        }
+    )
+    return 1 if failed else 0
 
 
-def _question_of(option: str) -> str:
-    return option.partition(".")[0]
+def _again(trial: Trial) -> str:
+    """The commands that repeat it."""
+    create = f"new-service create {shlex.join(trial.options())}"
+    return f"{create} && new-service validate {trial.folder.name}"
 
 
-def _covering(rows: list[Row], size: int) -> Iterator[Row]:
-    """Rows that together hold each choice of `size` options that any row holds.
-
-    Greedy: the row that adds most comes next. Starting from the valid rows, nothing that is
-    possible can be missed; allpairspy, which builds rows up, loses pairs where modules need others.
-    """
-    held = [set(itertools.combinations(row.items(), size)) for row in rows]
-    missing = set().union(*held)
-    while missing:
-        best = max(range(len(rows)), key=lambda at: len(held[at] & missing))
-        missing -= held[best]
-        yield rows[best]
-
-
-def name(combination: Combination) -> str:
-    """A short id made of the answers, modules last, such as `3.11+auth+database`."""
-    parts: list[str] = []
-    for answer in combination.values():
-        if isinstance(answer, bool):
-            answer = "yes" if answer else "no"
-        parts += answer if isinstance(answer, list) else [answer]
-    return "+".join(parts)
-
-
-def shard_of(combinations: list[Combination], shard: str | None) -> list[Combination]:
-    """The part `I/N`, I from 1: every N-th combination, so that parts differ little in size.
-
-    Raises:
-        BadInput: `shard` is not of that form.
-    """
-    if shard is None:
-        return combinations
-    position, _, parts = shard.partition("/")
-    if not (position.isdecimal() and parts.isdecimal() and 1 <= int(position) <= int(parts)):
-        raise BadInput(f"{shard!r} is no part.", "write the first of four parts as --shard 1/4.")
-    return combinations[int(position) - 1 :: int(parts)]
-
-
-def _module(name: str) -> str:
-    return f"modules.{name}"
-
-
-def _options(questions: Questions) -> dict[str, list[object]]:
-    """The questions with finite choices, each module by itself."""
-    options: dict[str, list[object]] = {}
-    for question in questions.asked.values():
-        if question.name == "modules":
-            options |= {_module(each): [False, True] for each in questions.modules}
-        elif not question.computed and question.type == "bool":
-            options[question.name] = [False, True]
-        elif not question.computed and question.choices:
-            options[question.name] = list(question.choices)
-    return options
-
-
-def _answers(questions: Questions, row: Mapping[str, object]) -> Combination:
-    answers: Combination = {
-        key: cast("str | bool", value)
-        for key, value in row.items()
-        if not key.startswith("modules.") and value is not None
-    }
-    if questions.modules:
-        answers["modules"] = [each for each in questions.modules if row.get(_module(each))]
-    return answers
-
-
-def _as_text(rows: list[dict[str, object]]) -> str:
+def _as_text(rows: Rows) -> str:
     lines = [f"{row['id']:<32} {json.dumps(row['answers'], ensure_ascii=False)}" for row in rows]
     return "\n".join(lines)
 
 
-def _as_json(rows: list[dict[str, object]]) -> str:
+def _as_json(rows: Rows) -> str:
     return json.dumps(rows, ensure_ascii=False)
 
 
-def _as_github(rows: list[dict[str, object]]) -> str:
+def _as_github(rows: Rows) -> str:
     """A matrix for a GitHub workflow's `fromJSON`."""
     include = [{"id": row["id"], "answers": json.dumps(row["answers"])} for row in rows]
     return json.dumps({"include": include})
 
 
-def _as_gitlab(rows: list[dict[str, object]]) -> str:
+def _as_gitlab(rows: Rows) -> str:
     """A `parallel: matrix` for a GitLab child pipeline; JSON is YAML."""
     matrix = [{"ID": row["id"], "ANSWERS": json.dumps(row["answers"])} for row in rows]
     return json.dumps({"parallel": {"matrix": matrix}}, indent=2)

@@ -2,14 +2,15 @@
 
 import os
 import xml.etree.ElementTree as ET
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from .boot import boot
 from .checks import CHEAP, Failed, Result, tell
 from .errors import BadInput
-from .programs import find_uv, own_environment, poe, run
+from .programs import TookTooLong, end_all, find_uv, own_environment, poe, run
 from .report import Report
 from .repository import undo_interrupted
 from .service import Service
@@ -26,16 +27,21 @@ def validate(
     """
     service = Service.at(folder)
     undo_interrupted(service.folder)
-    names = list(dict.fromkeys([*CHEAP, *service.checks, "boot"]))
+    names = checks_of(service)
     _check_names([*only, *skip], names)
     wanted = [name for name in names if (not only or name in only) and name not in skip]
     if not wanted:
         raise BadInput("no check is left to run.", "name fewer with --skip.")
-    results = _run(service, wanted, report)
+    outcomes = run_checks(service, wanted, Terms(at_once=max(2, os.cpu_count() or 2)))
+    results = []
+    for name in wanted:
+        with report.waiting(name):
+            results.append(next(outcomes))
+        tell(report, results[-1])
     failed = [result.name for result in results if result.status == "failed"]
     _summarise(report, results, failed, service)
     if junit is not None:
-        _write_junit(junit, service, results)
+        write_junit(junit, {service.folder.name: results})
     report.document(
         {
             "project": str(service.folder),
@@ -46,61 +52,105 @@ def validate(
     return 1 if failed else 0
 
 
+def checks_of(service: Service) -> list[str]:
+    """The names of all its checks, in their order.
+
+    Raises:
+        BadInput: it declares checks in a form that they do not have.
+    """
+    return list(dict.fromkeys([*CHEAP, *service.checks, "boot"]))
+
+
 def _check_names(given: list[str], known: list[str]) -> None:
     for name in given:
         if name not in known:
             raise BadInput(f"unknown check {name!r}.", f"possible: {', '.join(known)}.")
 
 
-def _run(service: Service, wanted: list[str], report: Report) -> list[Result]:
-    """Run checks side by side and tell of each, in their order, as soon as it is known."""
-    with ThreadPoolExecutor(max_workers=max(2, os.cpu_count() or 2)) as pool:
-        environment = pool.submit(_prepare, service, wanted)
-        futures = [pool.submit(_result, service, name, environment) for name in wanted]
-        results = []
+@dataclass(frozen=True)
+class Terms:
+    """On which terms checks run."""
+
+    at_once: int = 1
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """On top of the caller's environment."""
+    python: str | None = None
+    """The version that the environment is made with; by default one that uv finds."""
+
+
+def run_checks(service: Service, wanted: list[str], terms: Terms) -> Iterator[Result]:
+    """Run checks and yield what comes of each, in their order, as soon as it is known."""
+    with ThreadPoolExecutor(max_workers=terms.at_once) as pool:
+        environment = pool.submit(_prepare, service, wanted, terms)
+        futures = [pool.submit(_result, service, name, environment, terms) for name in wanted]
         try:
-            for name, future in zip(wanted, futures, strict=True):
-                with report.waiting(name):
-                    results.append(future.result())
-                tell(report, results[-1])
-        except KeyboardInterrupt:
+            for future in futures:
+                yield future.result()
+        except (KeyboardInterrupt, GeneratorExit):  # the latter where the caller is interrupted
             pool.shutdown(wait=False, cancel_futures=True)
+            end_all()
             raise
-    return results
 
 
-def _prepare(service: Service, wanted: list[str]) -> str:
+def _prepare(service: Service, wanted: list[str], terms: Terms) -> str:
     """Install the service's environment once, for all checks that use it; what failed, if any."""
     if not set(wanted) - CHEAP.keys():
         return ""
     if not (service.folder / "uv.lock").is_file():
         return "its environment cannot be installed: there is no uv.lock; make it with: uv lock"
-    installed = run([find_uv(), "sync", "--frozen"], service.folder)
+    python = ["--python", terms.python] if terms.python else []
+    try:
+        installed = run(
+            [find_uv(), "sync", "--frozen", *python], service.folder, seconds=allowed_seconds()
+        )
+    except TookTooLong as late:
+        return f"uv sync {_late(late)}"
     return "" if installed.returncode == 0 else f"uv sync failed\n{installed.stdout}"
 
 
-def _result(service: Service, name: str, environment: "Future[str]") -> Result:
+def _result(service: Service, name: str, environment: "Future[str]", terms: Terms) -> Result:
     obstacle = "" if name in CHEAP else environment.result()
 
     def check() -> str:
         if obstacle:
             raise Failed(obstacle)
-        return _check(service, name)
+        return _check(service, name, terms)
 
     return Result.of(name, check)
 
 
-def _check(service: Service, name: str) -> str:
+def _check(service: Service, name: str, terms: Terms) -> str:
     if name in CHEAP:
         return CHEAP[name](service)
     if name == "boot":
         return boot(service)
     # Colours and progress bars would only spoil the lines that are shown.
-    variables = own_environment() | {"NO_COLOR": "1", "PYTHONUNBUFFERED": "1"}
-    done = poe(service.checks[name], service.folder, variables)
+    variables = {**own_environment(), **terms.variables, "NO_COLOR": "1", "PYTHONUNBUFFERED": "1"}
+    try:
+        done = poe(service.checks[name], service.folder, variables, seconds=allowed_seconds())
+    except TookTooLong as late:
+        raise Failed(_late(late)) from late
     if done.returncode != 0:
         raise Failed(done.stdout or f"ended with exit code {done.returncode}")
     return _last_words(done.stdout)
+
+
+def allowed_seconds() -> float:
+    """How long a check may take before it is taken for one that hangs.
+
+    Raises:
+        BadInput: NEW_SERVICE_CHECK_SECONDS says something else than a number of seconds.
+    """
+    given = os.environ.get("NEW_SERVICE_CHECK_SECONDS", "1200")
+    if not given.isdecimal() or int(given) == 0:
+        raise BadInput(
+            f"NEW_SERVICE_CHECK_SECONDS is {given!r}.", "give it a whole number, such as 1200."
+        )
+    return int(given)
+
+
+def _late(late: TookTooLong) -> str:
+    return f"did not end within {allowed_seconds():.0f} s, and was killed\n{late}".strip()
 
 
 def _last_words(output: str) -> str:
@@ -118,11 +168,26 @@ def _summarise(report: Report, results: list[Result], failed: list[str], service
     report.say(f"  {len(failed)} of {len(results)} failed. Repeat it: {again}")
 
 
-def _write_junit(path: Path, service: Service, results: list[Result]) -> None:
-    """Write the form of JUnit's report that GitLab, Jenkins and others read."""
+def write_junit(path: Path, suites: Mapping[str, list[Result]]) -> None:
+    """Write the form of JUnit's report that GitLab, Jenkins and others read, a suite a service.
+
+    Raises:
+        BadInput: `path` cannot be written.
+    """
+    root = ET.Element("testsuites")
+    root.extend(_suite(name, results) for name, results in suites.items())
+    try:
+        ET.ElementTree(root).write(path, encoding="utf-8", xml_declaration=True)
+    except OSError as failed:
+        raise BadInput(
+            f"cannot write {path}: {failed.strerror}.", "name another --junit file."
+        ) from failed
+
+
+def _suite(name: str, results: list[Result]) -> ET.Element:
     suite = ET.Element(
         "testsuite",
-        name=service.folder.name,
+        name=name,
         tests=str(len(results)),
         failures=str(sum(result.status == "failed" for result in results)),
         skipped=str(sum(result.status == "skipped" for result in results)),
@@ -140,14 +205,7 @@ def _write_junit(path: Path, service: Service, results: list[Result]) -> None:
             kind = "failure" if result.status == "failed" else "skipped"
             message = result.detail.splitlines()[0] if result.detail else ""
             ET.SubElement(case, kind, message=_printable(message)).text = _printable(result.detail)
-    root = ET.Element("testsuites")
-    root.append(suite)
-    try:
-        ET.ElementTree(root).write(path, encoding="utf-8", xml_declaration=True)
-    except OSError as failed:
-        raise BadInput(
-            f"cannot write {path}: {failed.strerror}.", "name another --junit file."
-        ) from failed
+    return suite
 
 
 def _printable(text: str) -> str:

@@ -1,0 +1,203 @@
+"""Try one combination of answers as its user would, from its creation to a change and back."""
+
+import os
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import cycle, islice
+from pathlib import Path
+
+from .checks import CHEAP, Failed, Result
+from .combinations import Combination, name
+from .git import commit_all, git
+from .programs import TookTooLong, find_uv, run
+from .questions import Questions
+from .report import Step
+from .service import ANSWERS_FILE, Service
+from .validate import Terms, allowed_seconds, checks_of, run_checks
+
+# What tells in a moment whether a change of modules has gone well.
+_QUICK = {*CHEAP, "format", "lint", "types", "boot"}
+_KEPT = "# An edit of the owner's.\n"
+
+
+class _Impossible(Exception):
+    """It cannot be tried on this machine; the message says why."""
+
+
+@dataclass
+class Trial:
+    """A combination, and what has come of it."""
+
+    questions: Questions
+    answers: Combination
+    number: int
+    folder: Path
+    """Where the service comes to be; not there yet."""
+    newest: bool = False
+    """Lock to the newest packages, instead of those that the template was tested with."""
+    results: list[Result] = field(default_factory=list)
+    seconds: float = 0.0
+
+    @property
+    def id(self) -> str:
+        """The answers, in short."""
+        return name(self.answers)
+
+    @property
+    def failed(self) -> list[Result]:
+        """The steps that went wrong."""
+        return [each for each in self.results if each.status == "failed"]
+
+    @property
+    def obstacle(self) -> str:
+        """Why it could not be tried here; nothing if it was."""
+        return next((each.detail for each in self.results if each.status == "skipped"), "")
+
+    def run(self) -> None:
+        """Create it, run its checks, edit it, change its modules and take that back."""
+        with Step(self.id) as step:
+            for result in self._steps():
+                self.results.append(result)
+        self.seconds = round(step.seconds or 0.0, 3)
+
+    def options(self) -> list[str]:
+        """What `create` needs to make it again."""
+        pairs = {
+            key: ",".join(value) if isinstance(value, list) else str(value)
+            for key, value in self.answers.items()
+        }
+        return [
+            *(self.folder.name, "--yes"),
+            *(word for key, value in pairs.items() for word in ("--data", f"{key}={value}")),
+        ]
+
+    def _steps(self) -> Iterator[Result]:
+        yield (created := Result.of("create", self._create))
+        if created.status != "passed":
+            return
+        service = Service(self.folder)
+        try:
+            self._make_environment(service)
+        except _Impossible as why:
+            yield Result("python", "skipped", 0.0, str(why))
+            return
+        terms = Terms(
+            variables=variables_of(self.answers, os.environ), python=self._python(service)
+        )
+        yield from run_checks(service, checks_of(service), terms)
+        yield from self._changes(terms)
+
+    def _create(self) -> str:
+        newest = ["--no-lock"] if self.newest else []
+        where = ["--output-dir", str(self.folder.parent)]
+        self._new_service("create", *self.options(), *where, *newest)
+        if self.newest:
+            _checked([find_uv(), "lock"], self.folder)
+            commit_all(self.folder, "Lock to the newest packages")
+        return ""
+
+    def _make_environment(self, service: Service) -> None:
+        """With the lowest Python that the service runs on, where uv finds it or gets it."""
+        python = self._python(service)
+        command = [find_uv(), "venv", "--quiet", *(["--python", python] if python else [])]
+        made = run(command, self.folder, seconds=allowed_seconds())
+        if made.returncode != 0:
+            raise _Impossible(" ".join(made.stdout.removeprefix("error:").split()))
+
+    def _python(self, service: Service) -> str | None:
+        required = re.match(r">=\s*([\d.]+)", str(service.setting("project", "requires-python")))
+        return required[1] if required else None
+
+    def _changes(self, terms: Terms) -> Iterator[Result]:
+        """Edit every file, add a module or remove one, and take that back."""
+        module = self._module()
+        if module is None:
+            return
+        edited = _edit(self.folder)
+        before = self._modules()
+        verbs = ("remove", "add") if module in before else ("add", "remove")
+        modules = [module]
+        for verb in verbs:
+            title = f"{verb} {' '.join(modules)}"
+            change = partial(self._change, verb, modules, edited, force=module in before)
+            yield (done := Result.of(title, change))
+            if done.status == "failed":
+                return
+            service = Service(self.folder)
+            quick = [each for each in checks_of(service) if each in _QUICK]
+            for result in run_checks(service, quick, terms):
+                if result.status == "failed":
+                    yield Result(f"{title}: {result.name}", "failed", result.seconds, result.detail)
+            # What it needs may have come along, and goes with it.
+            if verb == "add":
+                modules = [each for each in reversed(self._modules()) if each not in before]
+
+    def _module(self) -> str | None:
+        """Another one from combination to combination: one that it lacks, or that nobody needs."""
+        answer = self.answers.get("modules")
+        chosen = answer if isinstance(answer, list) else []
+        needed = {need for each in chosen for need in self.questions.needs.get(each, [])}
+        names = list(self.questions.modules)
+        lacking = [each for each in names if each not in chosen]
+        free = lacking or [each for each in names if each not in needed]
+        return next(islice(cycle(free), self.number, None)) if free else None
+
+    def _modules(self) -> list[str]:
+        modules = Service(self.folder).answers().get("modules", [])
+        return [str(each) for each in modules] if isinstance(modules, list) else []
+
+    def _change(self, verb: str, modules: list[str], edited: set[str], *, force: bool) -> str:
+        """Do it as its user would; what goes with its module is no longer in `edited`."""
+        forced = ["--force"] if force and verb == "remove" else []
+        self._new_service(verb, *modules, "--yes", "--project", str(self.folder), *forced)
+        commit_all(self.folder, f"{verb} {' '.join(modules)}".capitalize())
+        edited -= {each for each in edited if not (self.folder / each).is_file()}
+        lost = [each for each in sorted(edited) if _KEPT not in (self.folder / each).read_text()]
+        if lost:
+            raise Failed(f"an edit was lost in {', '.join(lost)}")
+        return ""
+
+    def _new_service(self, *arguments: str) -> str:
+        """Run the command as its user would: a process for each, since Copier changes its own."""
+        return _checked([sys.executable, "-m", "new_service.cli", *arguments], self.folder.parent)
+
+
+def variables_of(answers: Combination, environment: Mapping[str, str]) -> dict[str, str]:
+    """`NAME__ANSWER` of the environment as `NAME`, where that is an answer.
+
+    So that services that differ, such as in their broker, meet the server that is theirs.
+    """
+    chosen = {str(each) for each in answers.values()}
+    split = ((variable.rpartition("__"), value) for variable, value in environment.items())
+    return {name: value for (name, _, answer), value in split if name and answer in chosen}
+
+
+def _checked(command: list[str], folder: Path) -> str:
+    """What `command` says.
+
+    Raises:
+        Failed: it ends with something else than 0, or not at all.
+    """
+    try:
+        done = run(command, folder, seconds=allowed_seconds())
+    except TookTooLong as late:
+        raise Failed(f"{command[-1]} did not end\n{late}") from late
+    if done.returncode != 0:
+        raise Failed(done.stdout or f"ended with exit code {done.returncode}")
+    return done.stdout
+
+
+def _edit(folder: Path) -> set[str]:
+    """Put a line of the owner's into each file that takes one, and commit; the names of those."""
+    edited = set()
+    for each in git(folder, "ls-files", "-z").split("\0"):
+        path = folder / each
+        takes = path.suffix in {".py", ".toml", ".yaml", ".yml"} or path.name == "Dockerfile"
+        if takes and path.name != ANSWERS_FILE:
+            path.write_text(_KEPT + path.read_text("utf-8"), "utf-8")
+            edited.add(each)
+    commit_all(folder, "Edit")
+    return edited
