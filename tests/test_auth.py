@@ -729,7 +729,7 @@ def test_who_knows_the_users_follows_from_the_modules(
 
 
 def test_a_prompt_offers_accounts_only_with_a_database(template: Path, tmp_path: Path) -> None:
-    given = ("--data", "description=x", "--data", "python_version=3.11", "--no-lock")
+    given = ("--data=description=x", "--data=python_version=3.11", "--data=ci=none", "--no-lock")
     terminal = on_terminal(
         "create", "shop", "--with", "auth", *given, "--template", str(template), cwd=tmp_path
     )
