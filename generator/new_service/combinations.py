@@ -32,21 +32,15 @@ def combine(questions: Questions, strength: str) -> list[Combination]:
     return [_answers(questions, row) for row in rows]
 
 
-def pairs(questions: Questions) -> set[Choices]:
-    """Every two options that can stand together."""
-    return _pairs(_possible(questions))
-
-
-def pairs_of(questions: Questions, combinations: Iterable[Combination]) -> set[Choices]:
+def pairs(questions: Questions, combinations: Iterable[Combination]) -> set[Choices]:
     """Every two options that stand together in one of `combinations`."""
-    wanted = {name(each) for each in combinations}
-    rows = [row for row in _possible(questions) if name(_answers(questions, row)) in wanted]
-    return _pairs(rows)
-
-
-def _pairs(rows: list[Row]) -> set[Choices]:
-    asked = [{key: value for key, value in row.items() if value is not None} for row in rows]
-    return set().union(*(_held(row, 2) for row in asked))
+    found: set[Choices] = set()
+    for each in combinations:
+        answer = each.get("modules")
+        chosen = answer if isinstance(answer, list) else []
+        row: Row = {name: value for name, value in each.items() if name != "modules"}
+        found |= _held(row | {_module(name): name in chosen for name in questions.modules}, 2)
+    return found
 
 
 def _possible(questions: Questions) -> list[Row]:

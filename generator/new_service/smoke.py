@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import source, team
-from .combinations import combine, name, pairs, pairs_of, shard_of
+from .combinations import combine, name, pairs, shard_of
 from .errors import BadInput
 from .programs import end_all, find_uv
 from .questions import Questions
@@ -103,10 +103,12 @@ def _run(trials: list[Trial], jobs: int, report: Report) -> None:
     with ThreadPoolExecutor(max_workers=jobs) as pool:
         running = {pool.submit(each.run): each for each in trials}
         try:
-            with report.waiting(f"{len(trials)} combinations, {jobs} at a time"):
-                for done in as_completed(running):
-                    done.result()
-                    _tell(running[done], report)
+            ended = as_completed(running)
+            for _ in trials:
+                with report.waiting(f"{len(trials)} combinations, {jobs} at a time"):
+                    done = next(ended)
+                done.result()
+                _tell(running[done], report)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             end_all()
@@ -125,7 +127,8 @@ def _tell(trial: Trial, report: Report) -> None:
 
 def _conclude(trials: list[Trial], questions: Questions, report: Report) -> int:
     executed = [each.answers for each in trials if not each.obstacle]
-    total, covered = len(pairs(questions)), len(pairs_of(questions, executed))
+    total = len(pairs(questions, combine(questions, "all")))
+    covered = len(pairs(questions, executed))
     failed = [each for each in trials if each.failed]
     report.say(f"  {covered} of {total} pairs of options were executed.")
     report.say(

@@ -84,9 +84,7 @@ class Trial:
         except _Impossible as why:
             yield Result("python", "skipped", 0.0, str(why))
             return
-        terms = Terms(
-            variables=variables_of(self.answers, os.environ), python=self._python(service)
-        )
+        terms = Terms(variables=variables_of(self.answers, os.environ), python=_python(service))
         yield from run_checks(service, checks_of(service), terms)
         yield from self._changes(terms)
 
@@ -101,15 +99,11 @@ class Trial:
 
     def _make_environment(self, service: Service) -> None:
         """With the lowest Python that the service runs on, where uv finds it or gets it."""
-        python = self._python(service)
+        python = _python(service)
         command = [find_uv(), "venv", "--quiet", *(["--python", python] if python else [])]
         made = run(command, self.folder, seconds=allowed_seconds())
         if made.returncode != 0:
             raise _Impossible(" ".join(made.stdout.removeprefix("error:").split()))
-
-    def _python(self, service: Service) -> str | None:
-        required = re.match(r">=\s*([\d.]+)", str(service.setting("project", "requires-python")))
-        return required[1] if required else None
 
     def _changes(self, terms: Terms) -> Iterator[Result]:
         """Edit every file, add a module or remove one, and take that back."""
@@ -163,6 +157,12 @@ class Trial:
     def _new_service(self, *arguments: str) -> str:
         """Run the command as its user would: a process for each, since Copier changes its own."""
         return _checked([sys.executable, "-m", "new_service.cli", *arguments], self.folder.parent)
+
+
+def _python(service: Service) -> str | None:
+    """The lowest version that it says to run on."""
+    required = re.match(r">=\s*([\d.]+)", str(service.setting("project", "requires-python")))
+    return required[1] if required else None
 
 
 def variables_of(answers: Combination, environment: Mapping[str, str]) -> dict[str, str]:
