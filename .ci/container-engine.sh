@@ -7,30 +7,11 @@
 set -euo pipefail
 
 prefix=$(realpath -m "$1")
-if [[ -f $prefix/complete ]]; then exit; fi
-apt=$prefix/apt
-rm -rf "$apt" "$prefix"/{root,bin,config}
-mkdir -p "$apt"/{lists,archives}/partial "$prefix"/{root,bin,config/cli-plugins}
-: > "$apt/status"
-
-mirror=$(awk '
-    /^URIs:/ { print $2; exit }
-    /^deb / { for (i = 2; i <= NF; i++) if ($i ~ /:\//) { print $i; exit } }
-' $(ls /etc/apt/sources.list.d/debian.sources /etc/apt/sources.list 2> /dev/null))
-if [[ -z $mirror ]]; then
-    echo "apt's settings name no mirror of Debian" >&2
-    exit 1
-fi
-source="deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror"
-echo "$source trixie main" > "$apt/sources.list"
-apt=(
-    apt-get -qq
-    -o Dir::Etc::sourcelist="$apt/sources.list" -o Dir::Etc::sourceparts=/dev/null
-    -o Dir::State::lists="$apt/lists" -o Dir::State::status="$apt/status"
-    -o Dir::Cache="$apt" -o Dir::Cache::archives="$apt/archives"
-    -o APT::Sandbox::User=root
-)
-"${apt[@]}" update
+if cmp --silent "$0" "$prefix/complete"; then exit; fi # this very script has made it
+rm -rf "$prefix"/{root,bin,config}
+mkdir -p "$prefix"/{root,bin,config/cli-plugins}
+. "${BASH_SOURCE%/*}/later-debian.sh"
+later_debian trixie
 # These alone, without what they depend on: the system's libraries do.
 (cd "$prefix/apt/archives" \
     && "${apt[@]}" download docker.io docker-cli containerd tini docker-compose docker-buildx)
@@ -55,4 +36,4 @@ tree() { # NAME PACKAGE...: a root file system; bookworm has the lowest Python t
 }
 tree python ca-certificates netbase tzdata python3.11 python3.13
 tree servers ca-certificates netbase tzdata postgresql redis-server rabbitmq-server
-touch "$prefix/complete"
+cp "$0" "$prefix/complete"

@@ -6,29 +6,8 @@ set -euo pipefail
 
 prefix=$(realpath -m "$1")
 shift
-apt=$prefix/apt
-rm -rf "$apt"
-mkdir -p "$apt"/{lists,archives}/partial
-: > "$apt/status"
-
-mirror=$(awk '
-    /^URIs:/ { print $2; exit }
-    /^deb / { for (i = 2; i <= NF; i++) if ($i ~ /:\//) { print $i; exit } }
-' $(ls /etc/apt/sources.list.d/debian.sources /etc/apt/sources.list 2> /dev/null))
-if [[ -z $mirror ]]; then
-    echo "apt's settings name no mirror of Debian" >&2
-    exit 1
-fi
-printf 'deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] %s %s main\n' \
-    "$mirror" "${DEBIAN_SUITE:-forky}" > "$apt/sources.list"
-apt=(
-    apt-get -qq
-    -o Dir::Etc::sourcelist="$apt/sources.list" -o Dir::Etc::sourceparts=/dev/null
-    -o Dir::State::lists="$apt/lists" -o Dir::State::status="$apt/status"
-    -o Dir::Cache="$apt" -o Dir::Cache::archives="$apt/archives"
-    -o APT::Sandbox::User=root
-)
-"${apt[@]}" update
+. "${BASH_SOURCE%/*}/later-debian.sh"
+later_debian "${DEBIAN_SUITE:-forky}"
 
 for version; do
     root=$prefix/$version

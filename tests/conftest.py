@@ -18,7 +18,11 @@ from typing import TypeVar
 
 import pexpect
 import pytest
+import yaml
 from playwright.sync_api import Browser, sync_playwright
+
+from new_service.combinations import Combination, combine
+from new_service.questions import Questions
 
 pytest_plugins = ["shop"]
 
@@ -174,6 +178,12 @@ def copy_template(folder: Path) -> Path:
         ignore=shutil.ignore_patterns("__pycache__", ".*_cache"),
     )
     return folder
+
+
+def combinations(strength: str) -> list[Combination]:
+    """Combinations of this template's answers."""
+    config = yaml.safe_load((ROOT / "copier.yml").read_text("utf-8"))
+    return combine(Questions.from_config(config), strength)
 
 
 @pytest.fixture(scope="session")

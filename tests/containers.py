@@ -18,7 +18,7 @@ from typing import Any
 
 import psutil
 
-from conftest import UV, Required
+from conftest import UV, Required, run
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
 ENGINE = CACHE / "new-service" / "engine"
@@ -138,18 +138,7 @@ class Engine:
         self._private = False
 
     def docker(self, *command: str | Path, cwd: Path | None = None, check: bool = True) -> Done:
-        done = subprocess.run(
-            ["docker", *map(str, command)],
-            cwd=cwd or self.folder,
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if check:
-            assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
-        return done
+        return run("docker", *command, cwd=cwd or self.folder, env=self.environment, check=check)
 
     def compose(self, project: Path, *command: str, check: bool = True) -> Done:
         """Compose with the project's own file, on the engine's own network."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import re
 import shutil
@@ -20,8 +19,19 @@ import pytest
 import yaml
 from copier import run_copy
 
-from conftest import COMMAND, ROOT, PostgreSQL, Required, Run, clone_of_this, repository, run
+from conftest import (
+    COMMAND,
+    ROOT,
+    PostgreSQL,
+    Required,
+    Run,
+    clone_of_this,
+    combinations,
+    repository,
+    run,
+)
 from containers import Engine, own_engine
+from new_service.combinations import Combination
 from pipelines import (
     BETWEEN,
     LOWEST,
@@ -60,30 +70,23 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     for path in [ROOT / "template/.github", *PARTS.glob("ci-*")]:
         shutil.copytree(path, template / path.relative_to(ROOT))
     made: dict[str, Path] = {}
-    for answers in combinations():
+    for answers in differing():
         project = made[json.dumps(answers)] = folder / str(len(made))
-        data = answers | {"service_name": "orders-api"}
+        data = {"service_name": "orders-api", **answers}
         run_copy(str(template), project, data, defaults=True, quiet=True)
     return made
 
 
-def combinations() -> Iterator[dict[str, Any]]:
-    questions = yaml.safe_load((ROOT / "copier.yml").read_text("utf-8"))
+def differing() -> Iterator[Combination]:
+    """Those in which a CI file differs from that of any other."""
     adding = {path.stem for path in PARTS.glob("ci-*/*/*.yaml")}
-    modules = [name for name in questions["modules"]["choices"].values() if name in adding]
-    for ci, python, broker, *chosen in itertools.product(
-        ["github", "gitlab"],
-        questions["python_version"]["choices"],
-        questions["celery_broker"]["choices"],
-        *[[None, name] for name in modules],
-    ):
-        answers = {"ci": ci, "python_version": python, "modules": list(filter(None, chosen))}
-        # Those between differ in a number: with all modules and with none they are enough.
-        if python not in {LOWEST, NEWEST} and len(answers["modules"]) not in {0, len(modules)}:
+    for answers in combinations("all"):
+        modules = answers["modules"]
+        assert isinstance(modules, list)
+        if answers["ci"] == "none" or not adding.issuperset(modules):
             continue
-        if "celery" in chosen:
-            yield answers | {"celery_broker": broker}
-        elif broker == questions["celery_broker"]["default"]:
+        # Those between differ in a number: with all three modules and with none they are enough.
+        if answers["python_version"] in {LOWEST, NEWEST} or len(modules) in {0, 3}:
             yield answers
 
 
