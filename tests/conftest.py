@@ -337,3 +337,9 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         return f"sqlite:///{tmp_path / 'database.db'}"
     server: PostgreSQL = request.getfixturevalue("postgresql")
     return server.new_database()
+
+
+def can_mount(unshare: str) -> bool | None:
+    """True if a namespace of one's own may mount here."""
+    done = run(unshare, "-rm", "mount", "-t", "tmpfs", "none", "/mnt", check=False)
+    return True if done.returncode == 0 else None

@@ -14,7 +14,16 @@ from pathlib import Path
 
 import pytest
 
-from conftest import COMMAND, Required, Run, clean_environment, copy_template, repository, run
+from conftest import (
+    COMMAND,
+    Required,
+    Run,
+    can_mount,
+    clean_environment,
+    copy_template,
+    repository,
+    run,
+)
 
 NO_NETWORK = {"UV_DEFAULT_INDEX": "http://127.0.0.1:9/", "UV_HTTP_RETRIES": "0"}
 
@@ -378,7 +387,7 @@ def test_a_destination_that_cannot_be_written(
 ) -> None:
     """A read-only mount, since root may write where permissions say no."""
     unshare = required.program("unshare", "apt-get install util-linux")
-    required.of(_can_mount(unshare), "mounting in a namespace of one's own is not allowed here")
+    required.of(can_mount(unshare), "mounting in a namespace of one's own is not allowed here")
     folder = tmp_path / "read-only"
     folder.mkdir()
     script = f'mount -t tmpfs -o ro none "{folder}" && exec "$@"'
@@ -393,7 +402,7 @@ def test_a_destination_that_cannot_be_written(
 
 def test_a_destination_that_is_full(required: Required, tmp_path: Path, template: Path) -> None:
     unshare = required.program("unshare", "apt-get install util-linux")
-    required.of(_can_mount(unshare), "mounting in a namespace of one's own is not allowed here")
+    required.of(can_mount(unshare), "mounting in a namespace of one's own is not allowed here")
     folder = tmp_path / "full"
     folder.mkdir()
     script = (
@@ -406,11 +415,6 @@ def test_a_destination_that_is_full(required: Required, tmp_path: Path, template
     )  # fmt: skip
 
     refused(done, 2, "No space left")
-
-
-def _can_mount(unshare: str) -> bool | None:
-    done = run(unshare, "-rm", "mount", "-t", "tmpfs", "none", "/mnt", check=False)
-    return True if done.returncode == 0 else None
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 import socket
 import sqlite3
 import subprocess
@@ -21,33 +20,6 @@ import pytest
 
 from conftest import COMMAND, UV, PostgreSQL, Run, clean_environment, own_postgresql, run
 
-MODULES = {
-    "database": [
-        "sqlalchemy",
-        "alembic",
-        "sqlite",
-        "psycopg",
-        "poe migrat",
-        "database_(url|pool|connect|statement)",
-    ],
-    "example": ["/items", "item_", "items_0", "idiom"],
-    "auth": ["joserfc", "auth_[a-z]", "/auth", "bearer", "sign_in", "openid", "access token"],
-    "accounts": ["pwdlib", "zxcvbn", "accounts", "create-admin", "api key"],
-    "oidc": ["oidc", "jwks", "poe provider"],
-    "celery": [
-        "celery",
-        "kombu",
-        "poe worker",
-        "/jobs",
-        "job(?!s:\\n)",
-        "rabbitmq",
-        "amqp",
-        "heartbeat",
-    ],
-    "docker": ["docker", "compose", "hadolint", "container", "_password="],
-}
-# Celery keeps results in SQLite, or where the owner says.
-CELERY_HAS_TOO = ["sqlalchemy", "sqlite", "psycopg"]
 # What these answers depend on is in no schema: which version an item has, which cursors there are.
 SCHEMATHESIS = """\
 [checks.positive_data_acceptance]
@@ -108,44 +80,6 @@ def problem(response: httpx2.Response, status: int) -> dict[str, object]:
     assert response.headers["content-type"] == "application/problem+json"
     document: dict[str, object] = response.json()
     return document
-
-
-@pytest.mark.parametrize(
-    ("modules", "provider"),
-    [
-        ("", ""),
-        ("database", ""),
-        ("database,example", ""),
-        ("auth", "oidc"),
-        ("database,auth", "oidc"),
-        ("database,auth,example", "oidc"),
-        ("database,auth", "accounts"),
-        ("database,auth,example", "accounts"),
-        ("celery", ""),
-        ("docker", ""),
-        ("database,celery", ""),
-        ("database,docker", ""),
-        ("auth,docker", "oidc"),
-        ("celery,docker", ""),
-        ("database,auth,celery,example", "accounts"),
-    ],
-)
-def test_absent_modules_leave_no_trace(
-    modules: str, provider: str, new_service: Run, tmp_path: Path
-) -> None:
-    data = ["--data", f"modules={modules}"]
-    data += ["--data", f"auth_provider={provider}"] if provider else []
-    new_service("create", "shop", "--yes", "--no-lock", "--no-git", *data)
-    absent = [module for module in MODULES if module not in {*modules.split(","), provider}]
-    words = {word for module in absent for word in MODULES[module]}
-    words -= set(CELERY_HAS_TOO if "celery" in modules else [])
-
-    for path in (tmp_path / "shop").rglob("*"):
-        name = path.relative_to(tmp_path / "shop").as_posix()
-        content = path.read_text("utf-8").lower() if path.is_file() else ""
-        # Its answers file names what was chosen, and a word may be part of another one.
-        found = [word for word in words if re.search(rf"\b{word}", f"{name}\n{content}")]
-        assert not found or name.endswith((".js", ".css")), (name, found)
 
 
 def test_every_check_passes_and_touches_no_database_of_the_user(

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from conftest import COMMAND, Run, clean_environment, repository, run
+from conftest import COMMAND, Required, Run, can_mount, clean_environment, repository, run
 from new_service.combinations import Combination, combine, name, shard_of
 from new_service.questions import Questions
 
@@ -416,6 +416,28 @@ def test_a_python_that_is_not_here_leaves_its_pairs_uncovered(
     assert "3.99" in skipped["blue"]
     assert skipped["red"] == ""
     assert document["pairs_covered"] < document["pairs_total"]
+
+
+def test_a_disk_that_is_full(tiny: Callable[..., Path], required: Required, tmp_path: Path) -> None:
+    """It has room to create a service, and none for its environment."""
+    unshare = required.program("unshare", "apt-get install util-linux")
+    required.of(can_mount(unshare), "mounting in a namespace of one's own is not allowed here")
+    template, scratch = tiny(), tmp_path / "scratch"
+    scratch.mkdir()
+    script = (
+        f'mount -t tmpfs -o size=24m none "{scratch}"; "$@"; code=$?; ls -A "{scratch}"; exit $code'
+    )
+
+    done = run(
+        *(unshare, "-rm", "sh", "-c", script, "sh", COMMAND, "smoke", "--jobs", "2"),
+        env={"NEW_SERVICE_TEMPLATE": str(template), "TMPDIR": str(scratch)},
+        check=False,
+    )
+
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert done.stderr.startswith("error: no space is left in ")
+    assert "\nhint: " in done.stderr
+    assert "new-service" not in done.stdout  # uv leaves a lock there
 
 
 def test_servers_that_only_some_meet(tiny: Callable[..., Path], smoke: Run) -> None:

@@ -37,6 +37,10 @@ class Result:
                 step.detail = check()
             except (Failed, BadInput) as failed:
                 status, step.detail = "failed", str(failed).strip()
+            except subprocess.CalledProcessError as failed:
+                status, step.detail = "failed", f"{failed}\n{failed.stderr or ''}".strip()
+            except OSError as failed:  # such as a disk that is full
+                status, step.detail = "failed", str(failed)
         return cls(name, status, round(step.seconds or 0.0, 3), step.detail)
 
 

@@ -113,7 +113,7 @@ def name(combination: Combination) -> str:
 def shard_of(combinations: list[Combination], shard: str | None) -> list[Combination]:
     """The part `I/N`, I from 1, such that all parts cost about the same.
 
-    A combination costs the more the more modules it has; what is dearest is dealt out first.
+    What is dearest is dealt out first.
 
     Raises:
         BadInput: `shard` is not of that form, or there are fewer combinations than parts.
@@ -129,13 +129,14 @@ def shard_of(combinations: list[Combination], shard: str | None) -> list[Combina
             f"the most is --shard {min(int(position), len(combinations))}/{len(combinations)}.",
         )
     loads: list[list[int]] = [[] for _ in range(int(parts))]
-    costs = [_cost(each) for each in combinations]
+    costs = [cost(each) for each in combinations]
     for at in sorted(range(len(combinations)), key=lambda at: -costs[at]):
         min(loads, key=lambda load: (sum(costs[each] for each in load), len(load))).append(at)
     return [combinations[at] for at in sorted(loads[int(position) - 1])]
 
 
-def _cost(combination: Combination) -> int:
+def cost(combination: Combination) -> int:
+    """About how much there is to try in it: the more, the more modules it has."""
     return 1 + sum(len(each) for each in combination.values() if isinstance(each, list))
 
 

@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import shutil
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import source, team
-from .combinations import combine, name, pairs, shard_of
+from .combinations import combine, cost, name, pairs, shard_of
 from .errors import BadInput
 from .programs import end_all, find_uv
 from .questions import Questions
@@ -20,6 +21,8 @@ from .trial import Trial
 from .validate import allowed_seconds, write_junit
 
 _SHOWN_LINES = 20
+_ROOM = 16 << 20
+"""Bytes; with less, nothing can be installed."""
 
 Rows = list[dict[str, object]]
 
@@ -67,7 +70,7 @@ def smoke(wishes: Wishes, report: Report) -> int:
             if each in chosen
         ]
         _check_free(trials)
-        _run(trials, wishes.jobs, report)
+        _run(trials, wishes.jobs, folder, report)
     if wishes.junit is not None:
         write_junit(wishes.junit, {each.id: each.results for each in trials})
     return _conclude(trials, questions, report)
@@ -98,21 +101,38 @@ def _check_free(trials: list[Trial]) -> None:
             raise BadInput(f"{each.folder} exists already.", "keep them in an empty folder.")
 
 
-def _run(trials: list[Trial], jobs: int, report: Report) -> None:
-    """Run trials, `jobs` at a time, and tell of each when it has ended."""
+def _run(trials: list[Trial], jobs: int, folder: Path, report: Report) -> None:
+    """Run trials, `jobs` at a time and the dearest first, and tell of each when it has ended.
+
+    Raises:
+        BadInput: the machine has no room for them.
+    """
     with ThreadPoolExecutor(max_workers=jobs) as pool:
-        running = {pool.submit(each.run): each for each in trials}
+        dearest_first = sorted(trials, key=lambda each: -cost(each.answers))
+        running = {pool.submit(each.run): each for each in dearest_first}
         try:
             ended = as_completed(running)
             for _ in trials:
                 with report.waiting(f"{len(trials)} combinations, {jobs} at a time"):
                     done = next(ended)
+                trial = running[done]
+                if isinstance(done.exception(), OSError) or trial.failed or trial.obstacle:
+                    _check_room(folder)
                 done.result()
-                _tell(running[done], report)
+                _tell(trial, report)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             end_all()
             raise
+
+
+def _check_room(folder: Path) -> None:
+    """See whether it is the disk that made a trial fail: then all others will."""
+    if shutil.disk_usage(folder).free < _ROOM:
+        raise BadInput(
+            f"no space is left in {folder.parent}.",
+            "name a folder for temporary files with TMPDIR, or one for the services with --keep.",
+        )
 
 
 def _tell(trial: Trial, report: Report) -> None:

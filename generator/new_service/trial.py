@@ -110,7 +110,10 @@ class Trial:
         module = self._module()
         if module is None:
             return
-        edited = _edit(self.folder)
+        edited: set[str] = set()
+        yield (done := Result.of("edit", partial(_edit, self.folder, edited)))
+        if done.status == "failed":
+            return
         before = self._modules()
         verbs = ("remove", "add") if module in before else ("add", "remove")
         modules = [module]
@@ -190,9 +193,8 @@ def _checked(command: list[str], folder: Path) -> str:
     return done.stdout
 
 
-def _edit(folder: Path) -> set[str]:
-    """Put a line of the owner's into each file that takes one, and commit; the names of those."""
-    edited = set()
+def _edit(folder: Path, edited: set[str]) -> str:
+    """Put a line of the owner's into each file that takes one, and commit; adds their names."""
     for each in git(folder, "ls-files", "-z").split("\0"):
         path = folder / each
         takes = path.suffix in {".py", ".toml", ".yaml", ".yml"} or path.name == "Dockerfile"
@@ -200,4 +202,4 @@ def _edit(folder: Path) -> set[str]:
             path.write_text(_KEPT + path.read_text("utf-8"), "utf-8")
             edited.add(each)
     commit_all(folder, "Edit")
-    return edited
+    return ""

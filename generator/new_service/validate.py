@@ -105,6 +105,8 @@ def _prepare(service: Service, wanted: list[str], terms: Terms) -> str:
         )
     except TookTooLong as late:
         return f"uv sync {_late(late)}"
+    except OSError as failed:
+        return f"uv sync could not run: {failed}"
     return "" if installed.returncode == 0 else f"uv sync failed\n{installed.stdout}"
 
 
