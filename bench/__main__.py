@@ -8,6 +8,7 @@ from database import items
 from jobs import jobs
 from lifecycle import changes, looks
 from service import health
+from smoke import smoke
 
 BENCHMARKS = {
     "help": lambda: [help_of_the_command()],
@@ -19,6 +20,7 @@ BENCHMARKS = {
     "auth": auth,
     "timing": timing,
     "jobs": jobs,
+    "smoke": smoke,
 }
 
 
