@@ -115,7 +115,11 @@ def clean_environment() -> dict[str, str]:
 
 
 def on_terminal(
-    *arguments: str, cwd: Path, env: dict[str, str] | None = None, colours: bool = False
+    *arguments: str,
+    cwd: Path,
+    env: dict[str, str] | None = None,
+    colours: bool = False,
+    rows: int = 40,
 ) -> pexpect.spawn[str]:
     """The command in a terminal of 80 columns; `env` is added to the environment."""
     environment = clean_environment() | {"TERM": "xterm"} | (env or {})
@@ -123,7 +127,7 @@ def on_terminal(
         del environment["NO_COLOR"]
     return pexpect.spawn(
         COMMAND, list(arguments), cwd=cwd, env=environment, encoding="utf-8", timeout=60,
-        dimensions=(40, 80),
+        dimensions=(rows, 80),
     )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Every command that the README shows is run."""
+"""Every command that the README shows is run, and its pictures are true."""
 
 import os
 import re
@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from conftest import ROOT, Run, clone_of_this, run
+from conftest import ROOT, Required, Run, clone_of_this, run
+from screens import pictures, words
 
 BLOCKS = re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
 COMMANDS = [line for block in BLOCKS for line in block.splitlines() if line]
@@ -66,3 +67,13 @@ def test_the_other_commands_do_what_they_say(
         arguments = re.findall(r"""(?:[^\s"]|"[^"]*")+""", line.removeprefix("new-service "))
         folder = edited if arguments[0] == "validate" else empty
         new_service(*(each.replace('"', "") for each in arguments), cwd=folder)
+
+
+def test_the_pictures_show_what_a_terminal_shows(required: Required, tmp_path: Path) -> None:
+    for path, svg in pictures(tmp_path):
+        shown = words(svg)
+        reachable = None if "not locked" in " ".join(shown) else True
+        required.of(reachable, "no package index can be reached")
+
+        kept = words(path.read_text("utf-8"))
+        assert shown == kept, f"{path.name} is of another day: uv run python tests/screens.py"
