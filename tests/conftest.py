@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import os
 import shutil
 import signal
@@ -19,11 +21,14 @@ from typing import TypeVar
 import pexpect
 import pytest
 import yaml
+from copier import run_copy
 from playwright.sync_api import Browser, sync_playwright
 
 from new_service.combinations import Combination, combine
+from new_service.combinations import name as id_of
 from new_service.questions import Questions
 
+PYTHONS = ("3.11", "3.12", "3.13", "3.14", "3.15")
 pytest_plugins = ["shop"]
 
 ROOT = Path(__file__).parents[1]
@@ -188,6 +193,38 @@ def combinations(strength: str) -> list[Combination]:
     """Combinations of this template's answers."""
     config = yaml.safe_load((ROOT / "copier.yml").read_text("utf-8"))
     return combine(Questions.from_config(config), strength)
+
+
+def of_all_modules() -> Iterator[Combination]:
+    """Every choice of modules and what they ask, its Python and pipeline another each time.
+
+    The Python stands in few lines, and every pipeline is judged in test_pipelines.py.
+    """
+    rest = itertools.cycle(itertools.product(PYTHONS, ("github", "gitlab", "none")))
+    seen: set[str] = set()
+    for each in combinations("all"):
+        modules = {
+            key: answer for key, answer in each.items() if key not in ("python_version", "ci")
+        }
+        if json.dumps(modules) not in seen:
+            seen.add(json.dumps(modules))
+            python, ci = next(rest)
+            yield {"python_version": python, "ci": ci, **modules}
+
+
+@pytest.fixture(scope="session")
+def every_choice_of_modules(tmp_path_factory: pytest.TempPathFactory) -> dict[Path, Combination]:
+    """A folder for each choice of modules and what they ask, rendered alone. Not to be changed.
+
+    Tests that use it belong to the xdist group `every combination`.
+    """
+    folder = tmp_path_factory.mktemp("services")
+    template = copy_template(tmp_path_factory.mktemp("template") / "t")
+    made = {folder / id_of(answers): answers for answers in of_all_modules()}
+    for service, answers in made.items():
+        data = {"service_name": "shop"} | answers
+        run_copy(str(template), service, data, defaults=True, quiet=True)
+    return made
 
 
 @pytest.fixture(scope="session")

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from copier import run_copy
 
-from conftest import COMMAND, UV, Required, Run, combinations, copy_template, run
+from conftest import COMMAND, UV, Required, Run, run
 from containers import ENGINE, PATH
-from new_service.combinations import name
+from new_service.combinations import Combination
 
 UVX = f"{UV}x"
 COMPOSE = {"PATH": f"{PATH}:{Path(UV).parent}", "DOCKER_CONFIG": str(ENGINE / "config")}
@@ -22,15 +22,15 @@ SECRETS = ("POSTGRES_PASSWORD", "REDIS_PASSWORD", "RABBITMQ_PASSWORD", "AUTH_SEC
 
 
 @pytest.fixture(scope="module")
-def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def rendered(
+    every_choice_of_modules: dict[Path, Combination], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """A folder of what Compose reads, for each combination."""
     folder = tmp_path_factory.mktemp("rendered")
-    template = copy_template(tmp_path_factory.mktemp("template") / "t")
-    for answers in combinations("all"):
-        # Neither its Python nor its pipeline is in there.
-        fixed = (answers["python_version"], answers["ci"]) == ("3.11", "none")
-        if fixed and "docker" in str(answers["modules"]):
-            render(template, folder / name(answers), "compose.yaml", **answers)
+    for service in every_choice_of_modules:
+        if (service / "compose.yaml").is_file():
+            (folder / service.name).mkdir()
+            shutil.copy(service / "compose.yaml", folder / service.name)
     return folder
 
 
@@ -57,6 +57,7 @@ def config(
     return run(*command, cwd=project, env=environment | {"HOME": str(project)}, check=False)
 
 
+@pytest.mark.xdist_group("every combination")
 def test_compose_accepts_every_combination_and_publishes_nothing_but_the_api(
     rendered: Path, compose: dict[str, str]
 ) -> None:
@@ -78,6 +79,7 @@ def test_compose_accepts_every_combination_and_publishes_nothing_but_the_api(
         assert all(each["deploy"]["resources"]["limits"]["memory"] for each in services.values())
 
 
+@pytest.mark.xdist_group("every combination")
 def test_a_secret_that_is_missing_is_named(rendered: Path, compose: dict[str, str]) -> None:
     for project in sorted(rendered.iterdir()):
         text = (project / "compose.yaml").read_text()

@@ -5,15 +5,13 @@ import re
 import sys
 import tomllib
 from collections.abc import Iterator
-from itertools import cycle
 from pathlib import Path
 
 import pytest
 import yaml
-from copier import run_copy
 
-from conftest import combinations, copy_template, run
-from new_service.combinations import Combination, name
+from conftest import PYTHONS, run
+from new_service.combinations import Combination
 
 # What only services with a module speak of.
 WORDS = {
@@ -43,37 +41,7 @@ WORDS = {
 }
 # Celery keeps results in SQLite, or where the owner says.
 CELERY_HAS_TOO = ["sqlalchemy", "sqlite", "psycopg"]
-PYTHONS = ("3.11", "3.12", "3.13", "3.14", "3.15")
 RUFF = Path(sys.executable).with_name("ruff")
-
-
-def of_all_modules() -> Iterator[Combination]:
-    """Every choice of modules and what they ask, its Python and pipeline another each time.
-
-    The Python stands in few lines, and every pipeline is judged in test_pipelines.py.
-    """
-    rest = cycle((python, ci) for python in PYTHONS for ci in ("github", "gitlab", "none", "none"))
-    seen: set[str] = set()
-    for each in combinations("all"):
-        modules = {
-            key: answer for key, answer in each.items() if key not in ("python_version", "ci")
-        }
-        if json.dumps(modules) not in seen:
-            seen.add(json.dumps(modules))
-            python, ci = next(rest)
-            yield {"python_version": python, "ci": ci, **modules}
-
-
-@pytest.fixture(scope="module")
-def services(tmp_path_factory: pytest.TempPathFactory) -> dict[Path, Combination]:
-    """A folder for each."""
-    folder = tmp_path_factory.mktemp("services")
-    template = copy_template(tmp_path_factory.mktemp("template") / "t")
-    made = {folder / name(answers): answers for answers in of_all_modules()}
-    for service, answers in made.items():
-        data = {"service_name": "shop"} | answers
-        run_copy(str(template), service, data, defaults=True, quiet=True)
-    return made
 
 
 def texts(service: Path) -> Iterator[tuple[str, str]]:
@@ -84,8 +52,10 @@ def texts(service: Path) -> Iterator[tuple[str, str]]:
 
 
 @pytest.mark.xdist_group("every combination")
-def test_all_are_formatted_and_linted_for_every_python(services: dict[Path, Combination]) -> None:
-    (folder,) = {service.parent for service in services}
+def test_all_are_formatted_and_linted_for_every_python(
+    every_choice_of_modules: dict[Path, Combination],
+) -> None:
+    (folder,) = {service.parent for service in every_choice_of_modules}
     for python in PYTHONS:
         target = f"--target-version=py{python.replace('.', '')}"
         run(RUFF, "format", "--no-cache", "--check", target, folder)
@@ -93,8 +63,8 @@ def test_all_are_formatted_and_linted_for_every_python(services: dict[Path, Comb
 
 
 @pytest.mark.xdist_group("every combination")
-def test_none_speaks_of_what_it_lacks(services: dict[Path, Combination]) -> None:
-    for service, answers in services.items():
+def test_none_speaks_of_what_it_lacks(every_choice_of_modules: dict[Path, Combination]) -> None:
+    for service, answers in every_choice_of_modules.items():
         modules = answers["modules"]
         assert isinstance(modules, list)
         chosen = {*modules, answers.get("auth_provider")}
@@ -108,8 +78,8 @@ def test_none_speaks_of_what_it_lacks(services: dict[Path, Combination]) -> None
 
 
 @pytest.mark.xdist_group("every combination")
-def test_what_programs_read_can_be_read(services: dict[Path, Combination]) -> None:
-    for service in services:
+def test_what_programs_read_can_be_read(every_choice_of_modules: dict[Path, Combination]) -> None:
+    for service in every_choice_of_modules:
         for file, text in texts(service):
             where = f"{service.name}: {file}"
             assert text.endswith("\n") or not text, where

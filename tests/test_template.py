@@ -132,10 +132,6 @@ def test_a_service_of_any_name_is_formatted_and_linted(
     run(ruff, "check", cwd=tmp_path / name)
 
 
-def test_a_fresh_service_passes_its_own_checks(edited: Path) -> None:
-    run(UV, "run", "--frozen", "poe", "check", cwd=edited)
-
-
 def test_a_fresh_clone_without_environment_file_passes_its_checks(
     service: Path, tmp_path: Path
 ) -> None:
