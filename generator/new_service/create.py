@@ -106,6 +106,7 @@ class _Creation:
         if not self.wishes.dry_run:
             if ask:
                 preview.confirm("Create it")
+                self.report.say()
                 rendered.seconds = None  # most of it was the user's
             self.report.line(rendered)
             locked = self._finish()
