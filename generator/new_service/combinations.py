@@ -28,7 +28,8 @@ def combine(questions: Questions, strength: str) -> list[Combination]:
         raise BadInput(f"unknown strength {strength!r}.", f"possible: {', '.join(_STRENGTHS)}.")
     rows = _possible(questions)
     if size := _STRENGTHS[strength]:
-        rows = list(_covering(rows, min(size, len(rows[0]))))
+        costs = [cost(_answers(questions, row)) for row in rows]
+        rows = list(_covering(rows, costs, min(size, len(rows[0]))))
     return [_answers(questions, row) for row in rows]
 
 
@@ -82,16 +83,17 @@ def _question_of(option: str) -> str:
     return option.partition(".")[0]
 
 
-def _covering(rows: list[Row], size: int) -> Iterator[Row]:
+def _covering(rows: list[Row], costs: list[int], size: int) -> Iterator[Row]:
     """Rows that together hold each choice of `size` options that any row holds.
 
-    Greedy: the row that adds most comes next. Starting from the valid rows, nothing that is
-    possible can be missed; allpairspy, which builds rows up, loses pairs where modules need others.
+    Greedy: the row that adds most comes next, of those the cheapest. Starting from the valid rows,
+    nothing that is possible can be missed; allpairspy, which builds rows up, loses pairs where
+    modules need others.
     """
     held = [_held(row, size) for row in rows]
     missing = set().union(*held)
     while missing:
-        best = max(range(len(rows)), key=lambda at: len(held[at] & missing))
+        best = max(range(len(rows)), key=lambda at: (len(held[at] & missing), -costs[at]))
         missing -= held[best]
         yield rows[best]
 
