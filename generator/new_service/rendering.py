@@ -4,6 +4,7 @@ import os
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from threading import Thread
@@ -15,8 +16,13 @@ from .questions import Answers
 from .source import Template
 
 
+@cache
 def import_copier_meanwhile() -> Thread:
-    """Begin to import Copier, which takes 0.3 s, while the caller waits for git."""
+    """Begin to import Copier, which takes 0.3 s, while the caller waits for git.
+
+    Join the thread before you import it: of two threads that import what imports each other, one
+    may meet a module that is not whole.
+    """
     importing = Thread(target=import_module, args=("copier",), daemon=True)
     importing.start()
     return importing
@@ -86,6 +92,7 @@ def _in_our_words(variables: Mapping[str, str], cache: Path) -> Iterator[None]:
 
     Its git runs in plumbum's copy of the environment; where it caches it asks os.environ.
     """
+    import_copier_meanwhile().join()
     import copier.errors
     from jinja2 import TemplateError
     from plumbum import ProcessExecutionError, local
