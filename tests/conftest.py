@@ -28,7 +28,6 @@ from new_service.combinations import Combination, combine
 from new_service.combinations import name as id_of
 from new_service.questions import Questions
 
-PYTHONS = ("3.11", "3.12", "3.13", "3.14", "3.15")
 pytest_plugins = ["shop"]
 
 ROOT = Path(__file__).parents[1]
@@ -200,9 +199,12 @@ def of_all_modules() -> Iterator[Combination]:
 
     The Python stands in few lines, and every pipeline is judged in test_pipelines.py.
     """
-    rest = itertools.cycle(itertools.product(PYTHONS, ("github", "gitlab", "none")))
+    everything = combinations("all")
+    rest = itertools.cycle(
+        dict.fromkeys((each["python_version"], each["ci"]) for each in everything)
+    )
     seen: set[str] = set()
-    for each in combinations("all"):
+    for each in everything:
         modules = {
             key: answer for key, answer in each.items() if key not in ("python_version", "ci")
         }
@@ -369,6 +371,11 @@ def postgresql(postgresql_programs: Path) -> Iterator[PostgreSQL]:
     """A running server."""
     with own_postgresql(postgresql_programs) as server:
         yield server
+
+
+# For tests in which one database is like the other.
+on_sqlite = pytest.mark.parametrize("url", ["sqlite"], indirect=True)
+on_postgresql = pytest.mark.parametrize("url", ["postgresql"], indirect=True)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -27,7 +27,16 @@ from joserfc.jwk import KeySet, OctKey, RSAKey
 from playwright.sync_api import Browser
 
 from brokers import own_redis
-from conftest import COMMAND, ROOT, Required, Run, clean_environment, on_terminal, run
+from conftest import (
+    COMMAND,
+    ROOT,
+    Required,
+    Run,
+    clean_environment,
+    on_postgresql,
+    on_terminal,
+    run,
+)
 from running import create, poe, served
 
 AUTH, ME, ITEMS = "/api/v1/auth", "/api/v1/auth/me", "/api/v1/items"
@@ -48,10 +57,6 @@ def members(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def guests(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A service for users of an OpenID provider. Not to be changed."""
     return create(tmp_path_factory.mktemp("guests"), template, "guests", "--with", "auth")
-
-
-# For tests in which one database is like the other.
-on_postgresql = pytest.mark.parametrize("url", ["postgresql"], indirect=True)
 
 
 @pytest.fixture

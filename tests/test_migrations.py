@@ -14,7 +14,7 @@ import pytest
 from copier import VcsRef, run_update
 from copier.errors import MissingFileWarning
 
-from conftest import COMMAND, UV, copy_template, repository, run
+from conftest import COMMAND, UV, copy_template, on_sqlite, repository, run
 
 ORDERS = """
 from uuid import UUID
@@ -69,10 +69,6 @@ INSERT INTO items VALUES
 ORDER_OF_ITEM = """
 INSERT INTO orders VALUES
 ('00000000000000000000000000000003', 9, '00000000000000000000000000000002')"""
-
-
-# For tests in which one database is like the other.
-on_sqlite = pytest.mark.parametrize("url", ["sqlite"], indirect=True)
 
 
 @dataclass

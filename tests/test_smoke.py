@@ -23,6 +23,8 @@ Option = tuple[str, Hashable]
 
 WORDS = ["none", "redis", "x", "a-b", "3.11"]
 MODULES = ["alpha", "beta", "gamma", "delta"]
+# For longer than a test takes; no other run of them has the same.
+SLEEP = ("sleep", str(1_000_000 + os.getpid()))
 
 
 @st.composite
@@ -372,35 +374,34 @@ def running(*command: str) -> list[int]:
 def test_a_check_that_hangs_is_killed_and_what_it_said_is_shown(
     tiny: Callable[..., Path], smoke: Run, tmp_path: Path
 ) -> None:
-    hangs = "import subprocess\nprint('waiting', flush=True)\nsubprocess.run(['sleep', '86399'])\n"
-    tiny(alpha=hangs)
+    tiny(alpha=f"import subprocess\nprint('waiting', flush=True)\nsubprocess.run({[*SLEEP]})\n")
     done = smoke("--strength", "1", "--jobs", "2", env={"NEW_SERVICE_CHECK_SECONDS": "15"})
 
     assert done.returncode == 1
     assert "did not end within 15 s" in done.stdout
     assert "waiting" in done.stdout
-    assert running("sleep", "86399") == []
+    assert running(*SLEEP) == []
     assert left(tmp_path / "scratch") == []
 
 
 def test_an_interrupt_ends_all_and_leaves_nothing(
     tiny: Callable[..., Path], tmp_path: Path
 ) -> None:
-    tiny(test="import subprocess\n\nsubprocess.run(['sleep', '86398'])\n")
+    tiny(test=f"import subprocess\n\nsubprocess.run({[*SLEEP]})\n")
     (tmp_path / "scratch").mkdir()
     env = {"NEW_SERVICE_TEMPLATE": str(tmp_path / "tiny"), "TMPDIR": str(tmp_path / "scratch")}
     process = subprocess.Popen(
         [COMMAND, "smoke", "--jobs", "2"], cwd=tmp_path, env=clean_environment() | env
     )
     end = time.monotonic() + 120
-    while not running("sleep", "86398"):
+    while not running(*SLEEP):
         assert time.monotonic() < end
         time.sleep(0.1)
     process.send_signal(signal.SIGINT)
 
     assert process.wait(60) == 130
     assert left(tmp_path / "scratch") == []
-    assert running("sleep", "86398") == []
+    assert running(*SLEEP) == []
 
 
 def test_a_python_that_is_not_here_leaves_its_pairs_uncovered(

@@ -116,9 +116,9 @@ def _run(trials: list[Trial], jobs: int, folder: Path, report: Report) -> None:
                 with report.waiting(f"{len(trials)} combinations, {jobs} at a time"):
                     done = next(ended)
                 trial = running[done]
-                if isinstance(done.exception(), OSError) or trial.failed or trial.obstacle:
-                    _check_room(folder)
                 done.result()
+                if trial.failed or trial.obstacle:
+                    _check_room(folder)
                 _tell(trial, report)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)

@@ -101,7 +101,10 @@ class Trial:
         """With the lowest Python that the service runs on, where uv finds it or gets it."""
         python = _python(service)
         command = [find_uv(), "venv", "--quiet", *(["--python", python] if python else [])]
-        made = run(command, self.folder, seconds=allowed_seconds())
+        try:
+            made = run(command, self.folder, seconds=allowed_seconds())
+        except (OSError, TookTooLong) as failed:
+            raise _Impossible(f"{' '.join(command)}: {failed}") from failed
         if made.returncode != 0:
             raise _Impossible(" ".join(made.stdout.removeprefix("error:").split()))
 
