@@ -143,7 +143,7 @@ def test_killed_at_any_moment_of_a_large_move(large: Path) -> None:
         undone += (large / ".git" / "new-service" / "journal").exists()
         is_whole(large, head, after)
 
-    assert undone > MOMENTS / 5  # enough of them hit the move itself
+    assert undone >= MOMENTS / 5  # enough of them hit the move itself
 
 
 def test_edits_made_after_a_kill_are_left_alone(large: Path) -> None:
