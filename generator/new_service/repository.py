@@ -300,8 +300,10 @@ class Holder:
             path = self.repository.folder / change.path
             if change.kind == "deleted" and path.suffix == ".py":
                 folder = path.parent / "__pycache__"
-                for compiled in folder.glob(f"{path.stem}.*.pyc"):
-                    compiled.unlink(missing_ok=True)
+                # What a container's root has written stays; the change is whole without.
+                with suppress(PermissionError):
+                    for compiled in folder.glob(f"{path.stem}.*.pyc"):
+                        compiled.unlink(missing_ok=True)
                 remove_empty(folder, self.repository.root)
 
     def _lock_index(self) -> None:
