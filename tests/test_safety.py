@@ -128,9 +128,12 @@ def large(shop: Path) -> Path:
 
 def test_killed_at_any_moment_of_a_large_move(large: Path) -> None:
     head, after = git(large, "rev-parse", "HEAD"), git(large, "rev-parse", "next^{tree}")
-    started = time.monotonic()
-    run(sys.executable, "-c", MOVE, large)
-    seconds = time.monotonic() - started
+    with start(sys.executable, "-c", MOVE, large, cwd=large) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "moving\n"
+        started = time.monotonic()
+        assert process.wait() == 0
+        seconds = time.monotonic() - started
     assert is_whole(large, head, after) == after
     undone = 0
     for number, moment in enumerate(spread(seconds)):
@@ -143,7 +146,7 @@ def test_killed_at_any_moment_of_a_large_move(large: Path) -> None:
         undone += (large / ".git" / "new-service" / "journal").exists()
         is_whole(large, head, after)
 
-    assert undone >= MOMENTS / 5  # enough of them hit the move itself
+    assert undone > MOMENTS / 5  # enough of them hit the move itself
 
 
 def test_edits_made_after_a_kill_are_left_alone(large: Path) -> None:
