@@ -264,7 +264,6 @@ class Holder:
         Raises:
             BadInput: it cannot be done; all is as it was.
         """
-        changes = list(changes)
         ours, prefix = self.repository, self.repository.prefix
         index, trial = ours._index, ours.state / "tree"
         self._git("read-tree", "HEAD", index=trial)
@@ -291,20 +290,7 @@ class Holder:
                 ) from failed
             self._unlock_index()
             ours._journal.unlink()
-            self._remove_bytecode(changes)
             follow()
-
-    def _remove_bytecode(self, changes: list[Change]) -> None:
-        """Remove what Python compiled of deleted files, which would keep their folders."""
-        for change in changes:
-            path = self.repository.folder / change.path
-            if change.kind == "deleted" and path.suffix == ".py":
-                folder = path.parent / "__pycache__"
-                # What a container's root has written stays; the change is whole without.
-                with suppress(PermissionError):
-                    for compiled in folder.glob(f"{path.stem}.*.pyc"):
-                        compiled.unlink(missing_ok=True)
-                remove_empty(folder, self.repository.root)
 
     def _lock_index(self) -> None:
         """Take git's own lock of the index; a link to a file of ours tells whose it is."""
