@@ -22,7 +22,8 @@ from conftest import COMMAND, Required, Run, clean_environment, run
 from running import create, served
 
 JOBS = "/api/v1/jobs"
-SECONDS = 120
+# Longer than Redis may take to give a job back: 65 of its visibility, 30 of a lock left behind.
+SECONDS = 180
 # A task of the tests': one that kills the worker that runs it, its main process too.
 POISON = """
 
