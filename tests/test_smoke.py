@@ -16,8 +16,10 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from conftest import COMMAND, Required, Run, can_mount, clean_environment, repository, run
+from new_service.checks import Failed
 from new_service.combinations import Combination, combine, name, shard_of
 from new_service.questions import Questions
+from new_service.trial import compare
 
 Option = tuple[str, Hashable]
 
@@ -315,8 +317,17 @@ def test_every_combination_is_created_checked_and_changed(
     steps = {name: [case.get("name") for case in suite] for name, suite in suites.items()}
     assert steps["red"][:6] == ["create", "provenance", "residue", "lock", "test", "boot"]
     assert steps["red"][6] == "edit"
-    assert steps["red"][7:] in (["add alpha", "remove alpha"], ["add beta", "remove beta"])
-    assert left(tmp_path / "scratch") == []
+    module = str(steps["red"][7]).removeprefix("add ")
+    assert module in {"alpha", "beta"}
+    looks = ["provenance", "residue", "lock"]
+    assert steps["red"][7:] == [
+        f"add {module}",
+        *(f"add {module}: {check}" for check in [*looks, "boot"]),
+        f"remove {module}",
+        *(f"remove {module}: {check}" for check in looks),
+        "as before",
+    ]
+    assert list((tmp_path / "scratch").iterdir()) == []
 
 
 def test_a_fault_in_a_module_is_found_by_the_combinations_that_have_it(
@@ -359,9 +370,23 @@ def test_a_change_of_modules_that_does_harm_is_found(tiny: Callable[..., Path], 
     assert found["red"] == []
 
 
-def left(folder: Path) -> list[Path]:
-    """What is left in it, but for the lock files that uv leaves."""
-    return [each for each in folder.iterdir() if not each.match("uv-*.lock")]
+def test_what_a_module_leaves_behind_when_it_goes_is_found(tmp_path: Path) -> None:
+    service = tmp_path / "service"
+    service.mkdir()
+    commits = []
+    for edit in ("", "# An edit\n"):
+        for each in ("core", "module"):
+            (service / f"{each}.py").write_text(f"{edit}print()\n")
+        repository(service)
+        commits.append(run("git", "rev-parse", "HEAD", cwd=service).stdout.strip())
+    (service / "module.py").write_text("print()\n")  # it came back without the edit
+    (service / "uv.lock").touch()
+    assert compare(service, commits) == ""
+
+    (service / "core.py").write_text("# An edit\nimport module\n\nprint()\n")
+    (service / "left.py").touch()
+    with pytest.raises(Failed, match=r"core\.py, left\.py"):
+        compare(service, commits)
 
 
 def running(*command: str) -> list[int]:
@@ -381,26 +406,27 @@ def test_a_check_that_hangs_is_killed_and_what_it_said_is_shown(
     assert "did not end within 15 s" in done.stdout
     assert "waiting" in done.stdout
     assert running(*SLEEP) == []
-    assert left(tmp_path / "scratch") == []
+    assert list((tmp_path / "scratch").iterdir()) == []
 
 
+@pytest.mark.parametrize("busy", ["creating", "checking"])
 def test_an_interrupt_ends_all_and_leaves_nothing(
-    tiny: Callable[..., Path], tmp_path: Path
+    busy: str, tiny: Callable[..., Path], tmp_path: Path
 ) -> None:
     tiny(test=f"import subprocess\n\nsubprocess.run({[*SLEEP]})\n")
-    (tmp_path / "scratch").mkdir()
-    env = {"NEW_SERVICE_TEMPLATE": str(tmp_path / "tiny"), "TMPDIR": str(tmp_path / "scratch")}
+    (scratch := tmp_path / "scratch").mkdir()
+    env = {"NEW_SERVICE_TEMPLATE": str(tmp_path / "tiny"), "TMPDIR": str(scratch)}
     process = subprocess.Popen(
         [COMMAND, "smoke", "--jobs", "2"], cwd=tmp_path, env=clean_environment() | env
     )
     end = time.monotonic() + 120
-    while not running(*SLEEP):
+    while not (running(*SLEEP) if busy == "checking" else list(scratch.glob("**/copier.*"))):
         assert time.monotonic() < end
         time.sleep(0.1)
     process.send_signal(signal.SIGINT)
 
     assert process.wait(60) == 130
-    assert left(tmp_path / "scratch") == []
+    assert list(scratch.iterdir()) == []
     assert running(*SLEEP) == []
 
 
@@ -440,7 +466,7 @@ def test_a_disk_that_is_full(tiny: Callable[..., Path], required: Required, tmp_
     assert done.returncode == 2, done.stdout + done.stderr
     assert done.stderr.startswith("error: no space is left in ")
     assert "\nhint: " in done.stderr
-    assert "new-service" not in done.stdout  # uv leaves a lock there
+    assert done.stdout == ""  # of `ls`
 
 
 def test_servers_that_only_some_meet(tiny: Callable[..., Path], smoke: Run) -> None:

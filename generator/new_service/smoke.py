@@ -1,6 +1,7 @@
 """Try the combinations of answers, several at once, or list them for a pipeline to fan out over."""
 
 import json
+import os
 import shlex
 import shutil
 import tempfile
@@ -80,11 +81,9 @@ def smoke(wishes: Wishes, report: Report) -> int:
 def _folder(keep: Path | None) -> Iterator[Path]:
     """Where services are made: a scratch folder, or the one where they are kept."""
     try:
-        if keep is not None:
-            folder = resolved(keep)
-            folder.mkdir(parents=True, exist_ok=True)
-            yield folder
-            return
+        kept = None if keep is None else resolved(keep)
+        if kept is not None:
+            kept.mkdir(parents=True, exist_ok=True)
         scratch = tempfile.TemporaryDirectory(prefix="new-service-", ignore_cleanup_errors=True)
     except OSError as failed:
         raise BadInput(
@@ -92,7 +91,8 @@ def _folder(keep: Path | None) -> Iterator[Path]:
             "name one with --keep, or one for temporary files with TMPDIR.",
         ) from failed
     with scratch as made:
-        yield Path(made)
+        os.environ["TMPDIR"] = made  # what is killed leaves its temporary files there
+        yield kept or Path(made)
 
 
 def _check_free(trials: list[Trial]) -> None:

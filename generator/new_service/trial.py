@@ -4,7 +4,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import cycle, islice
 from pathlib import Path
@@ -117,23 +117,24 @@ class Trial:
         yield (done := Result.of("edit", partial(_edit, self.folder, edited)))
         if done.status == "failed":
             return
-        before = self._modules()
+        before, commits = self._modules(), git(self.folder, "log", "--format=%H", "-2").split()
         verbs = ("remove", "add") if module in before else ("add", "remove")
         modules = [module]
-        for verb in verbs:
+        # What is as it was needs no more than a look.
+        for verb, wanted in zip(verbs, (_QUICK, CHEAP.keys()), strict=True):
             title = f"{verb} {' '.join(modules)}"
             change = partial(self._change, verb, modules, edited, force=module in before)
             yield (done := Result.of(title, change))
             if done.status == "failed":
                 return
             service = Service(self.folder)
-            quick = [each for each in checks_of(service) if each in _QUICK]
-            for result in run_checks(service, quick, terms):
-                if result.status == "failed":
-                    yield Result(f"{title}: {result.name}", "failed", result.seconds, result.detail)
+            checks = [each for each in checks_of(service) if each in wanted]
+            for result in run_checks(service, checks, terms):
+                yield replace(result, name=f"{title}: {result.name}")
             # What it needs may have come along, and goes with it.
             if verb == "add":
                 modules = [each for each in reversed(self._modules()) if each not in before]
+        yield Result.of("as before", partial(compare, self.folder, commits))
 
     def _module(self) -> str | None:
         """Another one from combination to combination: one that it lacks, or that nobody needs."""
@@ -205,4 +206,20 @@ def _edit(folder: Path, edited: set[str]) -> str:
             path.write_text(_KEPT + path.read_text("utf-8"), "utf-8")
             edited.add(each)
     commit_all(folder, "Edit")
+    return ""
+
+
+def compare(service: Path, commits: list[str]) -> str:
+    """See that each file is as it was in one of `commits`: a module comes back unedited.
+
+    Raises:
+        Failed: one is not; the message names it.
+    """
+    git(service, "add", "--all")
+    staged = ("diff", "--cached", "--name-only", "-z")
+    differing = [git(service, *staged, each).split("\0") for each in commits]
+    # uv leaves a version in the lock that an added module wanted, as long as it will do.
+    unlike = set.intersection(*map(set, differing)) - {"", "uv.lock"}
+    if unlike:
+        raise Failed(f"a module has come and gone, and these differ: {', '.join(sorted(unlike))}")
     return ""
