@@ -83,7 +83,7 @@ MUTATIONS: dict[str, tuple[str, Mutation, str, str]] = {
             f"{PACKAGE}/worker/__main__.py", 'if command == "worker":', "if True:\n        return 3"
         ),
         "worker",
-        "did not become true",
+        "the worker has ended",
     ),
     "a wrong health path": (
         "",

@@ -21,7 +21,8 @@ def lock(folder: Path, template: Template, step: Step) -> bool:
     dated = run([uv, "lock", "--exclude-newer", day], folder) if day else None
     if dated and dated.returncode != 0 and _no_network(dated.stdout):
         return _unlocked(step, dated.stdout)
-    plain = run([uv, "lock"], folder)
+    known = dated is not None and dated.returncode == 0
+    plain = _settle(folder) if known else run([uv, "lock"], folder)
     if plain.returncode != 0:
         return _unlocked(step, plain.stdout)
     packages = (folder / "uv.lock").read_text("utf-8").count("[[package]]") - 1
@@ -42,12 +43,14 @@ def relock(folder: Path, template: Template, step: Step) -> bool:
     """
     path, day = folder / "uv.lock", template.questions.known_good
     text, before = path.read_text("utf-8"), _versions(path)
+    known = False
     if day:
-        _renew(folder, "--exclude-newer", day)
+        known = _renew(folder, "--exclude-newer", day).returncode == 0
         after = _versions(path)
         if any(after[name] < before[name] for name in before.keys() & after.keys()):
             path.write_text(text, "utf-8")
-    plain = _renew(folder)
+            known = False
+    plain = _settle(folder) if known else _renew(folder)
     if plain.returncode != 0:
         path.write_text(text, "utf-8")
         return _unlocked(step, plain.stdout)
@@ -60,6 +63,15 @@ def _renew(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     command = [find_uv(), "lock", *options]
     done = run(command, folder)
     return run([*command, "--offline"], folder) if _no_network(done.stdout) else done
+
+
+def _settle(folder: Path) -> subprocess.CompletedProcess[str]:
+    """`uv lock` once more, without the cut-off, which is all that it has to change.
+
+    All that it asks is in uv's cache since a moment ago; an index may take seconds to say it again.
+    """
+    offline = run([find_uv(), "lock", "--offline"], folder)
+    return offline if offline.returncode == 0 else _renew(folder)
 
 
 def _versions(lock: Path) -> dict[str, Version]:
