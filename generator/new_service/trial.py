@@ -12,7 +12,7 @@ from pathlib import Path
 from .checks import CHEAP, Failed, Result
 from .combinations import Combination, name
 from .git import commit_all, git
-from .programs import TookTooLong, find_uv, run
+from .programs import TookTooLong, find_uv, own_environment, run
 from .questions import Questions
 from .report import Step
 from .service import ANSWERS_FILE, Service
@@ -123,8 +123,11 @@ class Trial:
         # What is as it was needs no more than a look.
         for verb, wanted in zip(verbs, (_QUICK, CHEAP.keys()), strict=True):
             title = f"{verb} {' '.join(modules)}"
-            change = partial(self._change, verb, modules, edited, force=module in before)
-            yield (done := Result.of(title, change))
+            # The way back needs nothing that uv has not just had.
+            offline = {"UV_OFFLINE": "1"} if verb == verbs[1] else {}
+            forced = ["--force"] if verb == "remove" and module in before else []
+            command = [verb, *modules, *forced]
+            yield (done := Result.of(title, partial(self._change, command, edited, offline)))
             if done.status == "failed":
                 return
             service = Service(self.folder)
@@ -150,20 +153,20 @@ class Trial:
         modules = Service(self.folder).answers().get("modules", [])
         return [str(each) for each in modules] if isinstance(modules, list) else []
 
-    def _change(self, verb: str, modules: list[str], edited: set[str], *, force: bool) -> str:
+    def _change(self, command: list[str], edited: set[str], variables: Mapping[str, str]) -> str:
         """Do it as its user would; what goes with its module is no longer in `edited`."""
-        forced = ["--force"] if force and verb == "remove" else []
-        self._new_service(verb, *modules, "--yes", "--project", str(self.folder), *forced)
-        commit_all(self.folder, f"{verb} {' '.join(modules)}".capitalize())
+        self._new_service(*command, "--yes", "--project", str(self.folder), **variables)
+        commit_all(self.folder, " ".join(command).capitalize())
         edited -= {each for each in edited if not (self.folder / each).is_file()}
         lost = [each for each in sorted(edited) if _KEPT not in (self.folder / each).read_text()]
         if lost:
             raise Failed(f"an edit was lost in {', '.join(lost)}")
         return ""
 
-    def _new_service(self, *arguments: str) -> str:
+    def _new_service(self, *arguments: str, **variables: str) -> str:
         """Run the command as its user would: a process for each, since Copier changes its own."""
-        return _checked([sys.executable, "-m", "new_service.cli", *arguments], self.folder.parent)
+        command = [sys.executable, "-m", "new_service.cli", *arguments]
+        return _checked(command, self.folder.parent, **variables)
 
 
 def _python(service: Service) -> str | None:
@@ -182,14 +185,14 @@ def variables_of(answers: Combination, environment: Mapping[str, str]) -> dict[s
     return {name: value for (name, _, answer), value in split if name and answer in chosen}
 
 
-def _checked(command: list[str], folder: Path) -> str:
-    """What `command` says.
+def _checked(command: list[str], folder: Path, **variables: str) -> str:
+    """What `command` says; `variables` are added to the environment.
 
     Raises:
         Failed: it ends with something else than 0, or not at all.
     """
     try:
-        done = run(command, folder, seconds=allowed_seconds())
+        done = run(command, folder, own_environment() | variables, seconds=allowed_seconds())
     except TookTooLong as late:
         raise Failed(f"{command[-1]} did not end\n{late}") from late
     if done.returncode != 0:
