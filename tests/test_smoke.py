@@ -381,12 +381,14 @@ def test_what_a_module_leaves_behind_when_it_goes_is_found(tmp_path: Path) -> No
         commits.append(run("git", "rev-parse", "HEAD", cwd=service).stdout.strip())
     (service / "module.py").write_text("print()\n")  # it came back without the edit
     (service / "uv.lock").touch()
-    assert compare(service, commits) == ""
+    (service / "migration.sql").touch()
+    kept = ["/*.sql"]
+    assert compare(service, commits, kept) == ""
 
     (service / "core.py").write_text("# An edit\nimport module\n\nprint()\n")
     (service / "left.py").touch()
     with pytest.raises(Failed, match=r"core\.py, left\.py"):
-        compare(service, commits)
+        compare(service, commits, kept)
 
 
 def running(*command: str) -> list[int]:

@@ -126,7 +126,8 @@ class Trial:
             # The way back needs nothing that uv has not just had.
             offline = {"UV_OFFLINE": "1"} if verb == verbs[1] else {}
             forced = ["--force"] if verb == "remove" and module in before else []
-            command = [verb, *modules, *forced]
+            data = self._forgotten() if verb == "add" else []
+            command = [verb, *modules, *forced, *data]
             yield (done := Result.of(title, partial(self._change, command, edited, offline)))
             if done.status == "failed":
                 return
@@ -137,7 +138,8 @@ class Trial:
             # What it needs may have come along, and goes with it.
             if verb == "add":
                 modules = [each for each in reversed(self._modules()) if each not in before]
-        yield Result.of("as before", partial(compare, self.folder, commits))
+        kept = self.questions.kept
+        yield Result.of("as before", partial(compare, self.folder, commits, kept))
 
     def _module(self) -> str | None:
         """Another one from combination to combination: one that it lacks, or that nobody needs."""
@@ -153,10 +155,16 @@ class Trial:
         modules = Service(self.folder).answers().get("modules", [])
         return [str(each) for each in modules] if isinstance(modules, list) else []
 
+    def _forgotten(self) -> list[str]:
+        """Options for the answers that went with a module which now comes back."""
+        known = Service(self.folder).answers()
+        pairs = {key: value for key, value in self.answers.items() if key not in known}
+        return [word for key, value in pairs.items() for word in ("--data", f"{key}={value}")]
+
     def _change(self, command: list[str], edited: set[str], variables: Mapping[str, str]) -> str:
         """Do it as its user would; what goes with its module is no longer in `edited`."""
         self._new_service(*command, "--yes", "--project", str(self.folder), **variables)
-        commit_all(self.folder, " ".join(command).capitalize())
+        commit_all(self.folder, " ".join(command[:2]).capitalize())
         edited -= {each for each in edited if not (self.folder / each).is_file()}
         lost = [each for each in sorted(edited) if _KEPT not in (self.folder / each).read_text()]
         if lost:
@@ -212,8 +220,10 @@ def _edit(folder: Path, edited: set[str]) -> str:
     return ""
 
 
-def compare(service: Path, commits: list[str]) -> str:
+def compare(service: Path, commits: list[str], kept: list[str]) -> str:
     """See that each file is as it was in one of `commits`: a module comes back unedited.
+
+    Files that match a pattern in `kept` (`_skip_if_exists`), such as migrations, stay.
 
     Raises:
         Failed: one is not; the message names it.
@@ -221,8 +231,10 @@ def compare(service: Path, commits: list[str]) -> str:
     git(service, "add", "--all")
     staged = ("diff", "--cached", "--name-only", "-z")
     differing = [git(service, *staged, each).split("\0") for each in commits]
+    patterns = [f"--exclude={each}" for each in kept]
+    stay = git(service, "ls-files", "-z", "--cached", "--ignored", *patterns) if kept else ""
     # uv leaves a version in the lock that an added module wanted, as long as it will do.
-    unlike = set.intersection(*map(set, differing)) - {"", "uv.lock"}
+    unlike = set.intersection(*map(set, differing)) - {"", "uv.lock", *stay.split("\0")}
     if unlike:
         raise Failed(f"a module has come and gone, and these differ: {', '.join(sorted(unlike))}")
     return ""
