@@ -146,21 +146,27 @@ def test_no_job_is_lost_when_workers_are_killed_again_and_again(
     with served(mailer, **settings) as client:
         workers = [Worker(mailer, log, settings, "worker", "--concurrency=4") for _ in range(2)]
         jobs: list[str] = []
-        enqueueing = threading.Thread(
-            target=lambda: jobs.extend(enqueue(client) for _ in range(1000))
-        )
+        enough = threading.Event()
+
+        def go_on_enqueueing() -> None:
+            while not enough.is_set():
+                jobs.append(enqueue(client))
+
+        enqueueing = threading.Thread(target=go_on_enqueueing)
         enqueueing.start()
         try:
-            while enqueueing.is_alive() or killed < 6:
+            while len(jobs) < 1000 or killed < 6:
                 # One that works: each has done something before it dies.
                 until_more(lambda: log.read_text().count('"event":"task"'), 20)
                 workers.pop(0).kill()
                 killed += 1
                 workers.append(Worker(mailer, log, settings, "worker", "--concurrency=4"))
+            enough.set()
             enqueueing.join()
-            assert len(set(jobs)) == 1000
+            assert len(set(jobs)) == len(jobs)
             wait_for(client, jobs)
         finally:
+            enough.set()
             for worker in workers:
                 worker.kill()
 
