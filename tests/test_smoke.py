@@ -382,11 +382,13 @@ def test_what_a_module_leaves_behind_when_it_goes_is_found(tmp_path: Path) -> No
     (service / "module.py").write_text("print()\n")  # it came back without the edit
     (service / "uv.lock").touch()
     (service / "migration.sql").touch()
+    repository(service)
     kept = ["/*.sql"]
     assert compare(service, commits, kept) == ""
 
     (service / "core.py").write_text("# An edit\nimport module\n\nprint()\n")
     (service / "left.py").touch()
+    repository(service)
     with pytest.raises(Failed, match=r"core\.py, left\.py"):
         compare(service, commits, kept)
 

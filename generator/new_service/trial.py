@@ -3,7 +3,7 @@
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import cycle, islice
@@ -11,10 +11,11 @@ from pathlib import Path
 
 from .checks import CHEAP, Failed, Result
 from .combinations import Combination, name
-from .git import commit_all, git
+from .git import commit_all, git, names
 from .programs import TookTooLong, find_uv, own_environment, run
 from .questions import Questions
 from .report import Step
+from .repository import differences
 from .service import ANSWERS_FILE, Service
 from .validate import Terms, allowed_seconds, checks_of, run_checks
 
@@ -65,14 +66,7 @@ class Trial:
 
     def options(self) -> list[str]:
         """What `create` needs to make it again."""
-        pairs = {
-            key: ",".join(value) if isinstance(value, list) else str(value)
-            for key, value in self.answers.items()
-        }
-        return [
-            *(self.folder.name, "--yes"),
-            *(word for key, value in pairs.items() for word in ("--data", f"{key}={value}")),
-        ]
+        return [self.folder.name, "--yes", *_data(self.answers)]
 
     def _steps(self) -> Iterator[Result]:
         yield (created := Result.of("create", self._create))
@@ -118,17 +112,19 @@ class Trial:
         if done.status == "failed":
             return
         before, commits = self._modules(), git(self.folder, "log", "--format=%H", "-2").split()
-        verbs = ("remove", "add") if module in before else ("add", "remove")
+        there, back = ("remove", "add") if module in before else ("add", "remove")
+        forced = ["--force"] if module in before else []
+        # In the end all is as it was: a look will do, and uv has had all that it needs.
+        ways: list[tuple[str, Collection[str], dict[str, str]]] = [
+            (there, _QUICK, {}),
+            (back, CHEAP, {"UV_OFFLINE": "1"}),
+        ]
         modules = [module]
-        # What is as it was needs no more than a look.
-        for verb, wanted in zip(verbs, (_QUICK, CHEAP.keys()), strict=True):
+        for verb, wanted, variables in ways:
             title = f"{verb} {' '.join(modules)}"
-            # The way back needs nothing that uv has not just had.
-            offline = {"UV_OFFLINE": "1"} if verb == verbs[1] else {}
-            forced = ["--force"] if verb == "remove" and module in before else []
-            data = self._forgotten() if verb == "add" else []
-            command = [verb, *modules, *forced, *data]
-            yield (done := Result.of(title, partial(self._change, command, edited, offline)))
+            options = self._forgotten() if verb == "add" else forced
+            change = partial(self._change, title, options, edited, variables)
+            yield (done := Result.of(title, change))
             if done.status == "failed":
                 return
             service = Service(self.folder)
@@ -146,9 +142,9 @@ class Trial:
         answer = self.answers.get("modules")
         chosen = answer if isinstance(answer, list) else []
         needed = {need for each in chosen for need in self.questions.needs.get(each, [])}
-        names = list(self.questions.modules)
-        lacking = [each for each in names if each not in chosen]
-        free = lacking or [each for each in names if each not in needed]
+        modules = list(self.questions.modules)
+        lacking = [each for each in modules if each not in chosen]
+        free = lacking or [each for each in modules if each not in needed]
         return next(islice(cycle(free), self.number, None)) if free else None
 
     def _modules(self) -> list[str]:
@@ -158,13 +154,15 @@ class Trial:
     def _forgotten(self) -> list[str]:
         """Options for the answers that went with a module which now comes back."""
         known = Service(self.folder).answers()
-        pairs = {key: value for key, value in self.answers.items() if key not in known}
-        return [word for key, value in pairs.items() for word in ("--data", f"{key}={value}")]
+        return _data({key: value for key, value in self.answers.items() if key not in known})
 
-    def _change(self, command: list[str], edited: set[str], variables: Mapping[str, str]) -> str:
+    def _change(
+        self, title: str, options: list[str], edited: set[str], variables: Mapping[str, str]
+    ) -> str:
         """Do it as its user would; what goes with its module is no longer in `edited`."""
-        self._new_service(*command, "--yes", "--project", str(self.folder), **variables)
-        commit_all(self.folder, " ".join(command[:2]).capitalize())
+        command = [*title.split(), *options, "--yes", "--project", str(self.folder)]
+        self._new_service(*command, **variables)
+        commit_all(self.folder, title.capitalize())
         edited -= {each for each in edited if not (self.folder / each).is_file()}
         lost = [each for each in sorted(edited) if _KEPT not in (self.folder / each).read_text()]
         if lost:
@@ -193,6 +191,15 @@ def variables_of(answers: Combination, environment: Mapping[str, str]) -> dict[s
     return {name: value for (name, _, answer), value in split if name and answer in chosen}
 
 
+def _data(answers: Combination) -> list[str]:
+    """The options by which a command is given `answers`."""
+    pairs = {
+        key: ",".join(value) if isinstance(value, list) else str(value)
+        for key, value in answers.items()
+    }
+    return [word for key, value in pairs.items() for word in ("--data", f"{key}={value}")]
+
+
 def _checked(command: list[str], folder: Path, **variables: str) -> str:
     """What `command` says; `variables` are added to the environment.
 
@@ -210,7 +217,7 @@ def _checked(command: list[str], folder: Path, **variables: str) -> str:
 
 def _edit(folder: Path, edited: set[str]) -> str:
     """Put a line of the owner's into each file that takes one, and commit; adds their names."""
-    for each in git(folder, "ls-files", "-z").split("\0"):
+    for each in names(git(folder, "ls-files", "-z")):
         path = folder / each
         takes = path.suffix in {".py", ".toml", ".yaml", ".yml"} or path.name == "Dockerfile"
         if takes and path.name != ANSWERS_FILE:
@@ -221,20 +228,19 @@ def _edit(folder: Path, edited: set[str]) -> str:
 
 
 def compare(service: Path, commits: list[str], kept: list[str]) -> str:
-    """See that each file is as it was in one of `commits`: a module comes back unedited.
+    """See that each file is, in the last commit, as in one of `commits`.
 
-    Files that match a pattern in `kept` (`_skip_if_exists`), such as migrations, stay.
+    A module comes back without its owner's edits. Files that match a pattern in `kept`
+    (`_skip_if_exists`), such as migrations, stay.
 
     Raises:
-        Failed: one is not; the message names it.
+        Failed: a file differs from all of them; the message names it.
     """
-    git(service, "add", "--all")
-    staged = ("diff", "--cached", "--name-only", "-z")
-    differing = [git(service, *staged, each).split("\0") for each in commits]
+    differing = [{each.path for each in differences(service, old, "HEAD")} for old in commits]
     patterns = [f"--exclude={each}" for each in kept]
-    stay = git(service, "ls-files", "-z", "--cached", "--ignored", *patterns) if kept else ""
+    stay = names(git(service, "ls-files", "-z", "--cached", "--ignored", *patterns)) if kept else []
     # uv leaves a version in the lock that an added module wanted, as long as it will do.
-    unlike = set.intersection(*map(set, differing)) - {"", "uv.lock", *stay.split("\0")}
+    unlike = set.intersection(*differing) - {"uv.lock", *stay}
     if unlike:
         raise Failed(f"a module has come and gone, and these differ: {', '.join(sorted(unlike))}")
     return ""
