@@ -1,5 +1,6 @@
 """`uv run python bench [NAME]...` prints ratios and their bounds; exit 1 if one is missed."""
 
+import subprocess
 import sys
 
 from auth import auth, timing
@@ -30,10 +31,15 @@ def main() -> int:
     if unknown := set(chosen) - BENCHMARKS.keys():
         sys.exit(f"unknown: {', '.join(unknown)}; possible: {', '.join(BENCHMARKS)}")
     kept = True
-    for name in chosen:
-        for ratio in BENCHMARKS[name]():
-            print(ratio, flush=True)
-            kept &= ratio.kept
+    try:
+        for name in chosen:
+            for ratio in BENCHMARKS[name]():
+                print(ratio, flush=True)
+                kept &= ratio.kept
+    except subprocess.CalledProcessError as failed:
+        for said in (failed.stdout, failed.stderr):
+            print(said.decode() if isinstance(said, bytes) else said, file=sys.stderr)
+        raise
     return 0 if kept else 1
 
 
