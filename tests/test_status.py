@@ -87,6 +87,21 @@ def test_many_services_are_a_table_and_a_broken_one_is_a_row(
     ]  # fmt: skip
 
 
+def test_many_services_are_held_against_what_each_has_answered(
+    versions: Path, tmp_path: Path
+) -> None:
+    answers = ("ci=none", "modules=docker", "modules=celery", "ci=gitlab", "modules=database")
+    services = []
+    for number, answer in enumerate(answers):
+        (folder := tmp_path / str(number)).mkdir()
+        services.append(create(folder, versions, "1.1.0", "--data", answer))
+    edit(services[2] / "README.md", "# shop", "# Our shop")
+    found = rows(*services, cwd=tmp_path)
+
+    assert [row["modified"] for row in found] == [[], [], ["README.md"], [], []]
+    assert all(row["deleted"] == [] and row["error"] is None for row in found)
+
+
 @pytest.mark.parametrize(
     ("version", "pin", "code"),
     [("1.0.0", "~=1.0", 1), ("1.1.0", "~=1.1", 0), ("1.1.0", "==1.0.0", 1), ("1.1.0", "~=9.0", 1)],

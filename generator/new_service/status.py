@@ -18,7 +18,7 @@ from .checks import residues
 from .drift import Drift, compare
 from .errors import BadInput, NewServiceError, TemplateUnavailable
 from .questions import Answers
-from .rendering import import_copier_meanwhile, render
+from .rendering import compile_once, import_copier_meanwhile, render
 from .report import Report
 from .repository import undo_interrupted
 from .service import ANSWERS_FILE, Service, resolved
@@ -189,7 +189,8 @@ def _look_at_all(jobs: list[_Job]) -> list[list[_Finding]]:
     if len(jobs) < 2:
         return [_look(job) for job in jobs]
     context = multiprocessing.get_context("fork")
-    with ProcessPoolExecutor(min(len(jobs), os.cpu_count() or 2), mp_context=context) as pool:
+    workers = min(len(jobs), os.cpu_count() or 2)
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=compile_once) as pool:
         return list(pool.map(_look, jobs))
 
 
