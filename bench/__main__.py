@@ -37,7 +37,7 @@ def main() -> int:
                 print(ratio, flush=True)
                 kept &= ratio.kept
     except subprocess.CalledProcessError as failed:
-        for said in (failed.stdout, failed.stderr):
+        for said in filter(None, (failed.stdout, failed.stderr)):
             print(said.decode() if isinstance(said, bytes) else said, file=sys.stderr)
         raise
     return 0 if kept else 1

@@ -49,7 +49,7 @@ def compile_once() -> None:
             known[key] = compile_anew(environment, source, name, filename)
         return known[key]
 
-    Environment.compile = compile_  # type: ignore[assignment,method-assign]  # all that is called
+    Environment.compile = compile_  # type: ignore[assignment,method-assign]  # nobody here sets its other flags
 
 
 def render(
