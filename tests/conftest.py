@@ -51,6 +51,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="fail where a test would skip for something that is not installed",
     )
+    parser.addoption(
+        "--whole-series",
+        action="store_true",
+        help="kill at every moment, where by default some moments of each series do",
+    )
 
 
 @pytest.hookimpl(trylast=True)

@@ -24,17 +24,19 @@ MOVE = """
 import os
 import sys
 from pathlib import Path
-from new_service.repository import Holder, Repository, differences
+import new_service.journal as module
+from new_service.report import Report
+from new_service.repository import Repository
+from new_service.trees import differences
 
 repository = Repository.around(Path(sys.argv[1]))
 if "--stop" in sys.argv:
-    from new_service import repository as module
     module._unmerged = lambda *_: os._exit(9)  # between working tree and index
-with repository.held() as (holder, _):
+with module.held(repository, Report()) as journal:
     service = repository.prefix.rstrip("/")
     changes = differences(repository.root, f"HEAD:{service}", f"next:{service}")
     print("moving", flush=True)
-    holder.move(changes, [], lambda: None)
+    journal.move(changes, [])
 """
 
 
@@ -365,16 +367,63 @@ def test_an_index_that_is_locked_is_waited_for_and_then_left_alone(shop: Path, c
     assert not (shop / ".git" / "new-service").exists()
 
 
+MEANWHILE = """#!/bin/sh
+# A git in front of the real one: once the change is computed, somebody else is quicker.
+case "$*" in *unpack-objects*)
+    if mkdir "{done}" 2> /dev/null; then (cd "{shop}" && PATH="{path}" && {action}) >&2; fi
+esac
+PATH="{path}" exec git "$@"
+"""
+OWN = "git -c user.name=t -c user.email=t@localhost commit --quiet"
+
+
+@pytest.mark.parametrize(
+    ("action", "left"),
+    [
+        (f"echo mine >> README.md && {OWN} --all --message mine", []),
+        (f"echo mine > mine.txt && git add mine.txt && {OWN} --message mine", []),
+        ("echo mine >> README.md && git add README.md", ["M  README.md"]),
+        ("echo mine >> README.md", [" M README.md"]),
+        ("git checkout --quiet -b other HEAD~1", []),
+        ("echo mine > NOTES.md", ["?? NOTES.md"]),
+        ("echo NOTES.md > .git/info/exclude && echo mine > NOTES.md", []),
+    ],
+    ids=["commit", "new file", "stage", "edit", "branch", "obstacle", "ignored obstacle"],
+)
+def test_what_others_do_meanwhile_is_never_undone(
+    action: str, left: list[str], shop: Path, tmp_path: Path
+) -> None:
+    (shop / "earlier.txt").touch()
+    commit(shop)
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    path = clean_environment()["PATH"]
+    script = MEANWHILE.format(done=tmp_path / "done", shop=shop, path=path, action=action)
+    (programs / "git").write_text(script)
+    (programs / "git").chmod(0o755)
+    environment = {"PATH": f"{programs}:{path}"}
+    refused = run(COMMAND, "update", *FAST, cwd=shop, env=environment, check=False)
+
+    assert refused.returncode == 2
+    assert "meanwhile, so nothing was applied" in refused.stderr
+    assert "start again" in refused.stderr
+    assert (tmp_path / "done").exists()
+    assert status(shop) == left
+    assert "The end of the settings." not in (shop / "src" / "shop" / "settings.py").read_text()
+    assert not (shop / ".git" / "new-service").exists()
+    assert not (shop / ".git" / "index.lock").exists()
+
+
 STOPPED = """
 import os, signal
-from new_service import cli, repository
+from new_service import cli, journal
 
-move = repository.Holder._lock_index
+move = journal.Journal._lock_index
 def interrupted(self):
     os.kill(os.getpid(), signal.SIGTERM)
     os.kill(os.getpid(), signal.SIGINT)
     move(self)
-repository.Holder._lock_index = interrupted
+journal.Journal._lock_index = interrupted
 cli.main()
 """
 

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 
-from . import environment, source
+from . import source
 from .checks import CHEAP, Result, tell
 from .conditions import Conditions
 from .errors import BadInput
+from .journal import Journal, held, recover
 from .locking import relock
 from .losses import Losses
 from .programs import find_uv
@@ -23,10 +24,10 @@ from .questions import Answers
 from .rendering import import_copier_meanwhile, render
 from .rendering import update as update_by_copier
 from .report import Report, Step
-from .repository import Holder, Repository
+from .repository import Repository
 from .review import Review
 from .scratch import Outcome, Scratch
-from .service import ANSWERS_FILE, Service
+from .service import ANSWERS_FILE, Service, resolved
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Engine:
     wishes: Wishes
     report: Report
     service: Service
-    holder: Holder
+    journal: Journal
     template: source.Template
     """In its newest version."""
     recorded: source.Template
@@ -58,7 +59,7 @@ class Engine:
     @property
     def repository(self) -> Repository:
         """The service's."""
-        return self.holder.repository
+        return self.journal.repository
 
     @classmethod
     @contextmanager
@@ -71,27 +72,26 @@ class Engine:
         if wishes.lock or wishes.check:
             find_uv()
         import_copier_meanwhile()
-        service = Service.around(wishes.project)
-        repository = Repository.around(service.folder)
         try:
-            with repository.held() as (holder, recovered):
-                if recovered:
-                    report.line(Step("recovered", recovered, "!"))
+            recover(resolved(wishes.project), report)
+            service = Service.around(wishes.project)
+            repository = Repository.around(service.folder)
+            with held(repository, report) as journal:
                 repository.check_clean()
                 answers = service.answers()
                 with source.opened(str(answers["_src_path"])) as template:
                     recorded = template.at(str(answers["_commit"]))
-                    yield cls(wishes, report, service, holder, template, recorded)
+                    yield cls(wishes, report, service, journal, template, recorded)
         except BrokenPipeError:
             raise
         except OSError as failed:
             raise BadInput(
-                f"{failed.filename or service.folder}: {failed.strerror or failed}.",
+                f"{failed.filename or wishes.project}: {failed.strerror or failed}.",
                 "nothing was changed; make room, or make it writable.",
             ) from failed
         except subprocess.CalledProcessError as failed:
             raise BadInput(
-                f"git failed in {service.folder}: {failed.stderr}",
+                f"git failed in {wishes.project}: {failed.stderr}",
                 "nothing was changed; see `git status`, and whether there is room on the disk.",
             ) from failed
 
@@ -222,19 +222,10 @@ class Engine:
 
     def _apply(self, scratch: Scratch, outcome: Outcome, review: Review) -> None:
         scratch.hand_over(outcome, self.repository)
-        self.holder.move(outcome.changes, outcome.stages, partial(self._follow, review))
-
-    def _follow(self, review: Review) -> None:
-        """What goes with a move, beside the files that git knows."""
-        try:
-            self.service.forget_bytecode(
-                change.path for change in review.changes if change.kind == "deleted"
-            )
-            review.variables = environment.extend(self.service.folder)
-        except OSError as failed:
-            review.notes.append(
-                f"{failed.filename} is as it was: {failed.strerror}; compare it with .env.example"
-            )
+        followed = self.journal.move(outcome.changes, outcome.stages)
+        review.variables = followed.variables
+        if followed.obstacle:
+            review.notes.append(followed.obstacle)
 
 
 def _render_alone(template: source.Template, answers: Answers, folder: Path) -> None:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from .repository import Change, Stage, differences
 from .scratch import Outcome, Scratch
+from .trees import Change, Stage, differences
 
 
 @dataclass(frozen=True)

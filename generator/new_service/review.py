@@ -9,8 +9,8 @@ from textwrap import fill
 from .checks import Result
 from .preview import confirm
 from .report import Report
-from .repository import Change
 from .service import Service
+from .trees import Change
 
 _DONE, _REFUSED = 0, 3
 _SHOWN_LINES = 8

@@ -13,9 +13,10 @@ from typing import Self
 
 from .errors import BadInput
 from .git import environment, git, names
-from .repository import Change, Repository, Stage, differences
+from .repository import Repository
 from .service import ANSWERS_FILE
 from .source import Template
+from .trees import Change, Stage, differences
 
 _SUBMODULE = "160000"
 _CONFLICT = re.compile(r"^<{7} [^\n]*\n(.*?)^={7}\n(.*?)^>{7} [^\n]*$", re.MULTILINE | re.DOTALL)

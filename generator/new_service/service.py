@@ -11,7 +11,7 @@ from typing import Self
 import yaml
 
 from .errors import BadInput
-from .repository import remove_empty
+from .trees import remove_empty
 
 ANSWERS_FILE = ".copier-answers.yml"
 
@@ -63,15 +63,6 @@ class Service:
             f"{folder} is in no service: there is no {ANSWERS_FILE}.",
             "go to a service's folder, or name it with --project.",
         )
-
-    def forget_bytecode(self, deleted: Iterable[str]) -> None:
-        """Remove what Python compiled from modules that were deleted, and folders left empty."""
-        for name in deleted:
-            path = self.folder / name
-            if path.suffix == ".py" and not path.parent.is_symlink():
-                for each in path.parent.glob(f"__pycache__/{path.stem}.*.pyc"):
-                    each.unlink()
-                remove_empty(path.parent / "__pycache__", self.folder)
 
     @cached_property
     def project(self) -> dict[str, object]:
@@ -152,6 +143,20 @@ class Service:
                 f"{ANSWERS_FILE} does not name a template and its version.", "restore it from git."
             )
         return answers
+
+
+def forget_bytecode(folder: Path, deleted: Iterable[str]) -> None:
+    """Remove what Python compiled from modules of `folder` that were deleted.
+
+    Raises:
+        OSError: a file cannot be removed.
+    """
+    for name in deleted:
+        path = folder / name
+        if path.suffix == ".py" and not path.parent.is_symlink():
+            for each in path.parent.glob(f"__pycache__/{path.stem}.*.pyc"):
+                each.unlink()
+            remove_empty(path.parent / "__pycache__", folder)
 
 
 def _check(entry: object) -> tuple[str, str] | None:

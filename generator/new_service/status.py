@@ -17,10 +17,10 @@ from . import source
 from .checks import residues
 from .drift import Drift, compare
 from .errors import BadInput, NewServiceError, TemplateUnavailable
+from .journal import recover
 from .questions import Answers
 from .rendering import compile_once, import_copier_meanwhile, render
 from .report import Report
-from .repository import undo_interrupted
 from .service import ANSWERS_FILE, Service, resolved
 from .source import Template, releases
 from .versions import newest_inside, pin_of
@@ -82,10 +82,11 @@ def status(folders: list[Path], *, check: bool, report: Report) -> int:
     """
     rows = [Row(resolved(folder)) for folder in folders]
     if not rows:
+        recover(resolved(Path()), report)
         rows = [Row(Service.around(Path()).folder)]
     importing = import_copier_meanwhile()
     with ExitStack() as stack, report.waiting(f"{len(rows)} services"):
-        known = list(_read(rows, stack))
+        known = list(_read(rows, stack, report))
         importing.join()  # before the process is copied
         _look_for_drift(known, stack)
     _print(rows, report)
@@ -93,12 +94,13 @@ def status(folders: list[Path], *, check: bool, report: Report) -> int:
     return 1 if check and not all(row.is_well for row in rows) else 0
 
 
-def _read(rows: list[Row], stack: ExitStack) -> Iterator[_Known]:
+def _read(rows: list[Row], stack: ExitStack, report: Report) -> Iterator[_Known]:
     """The services that can be read; the rows of the others say why not."""
     opened: dict[str, Template | NewServiceError] = {}
     at: dict[tuple[str, str], Template] = {}
     for row in rows:
         try:
+            recover(row.path, report)
             service = _service(row.path)
             answers = service.answers()
             url, recorded = str(answers["_src_path"]), str(answers["_commit"])
@@ -116,7 +118,6 @@ def _read(rows: list[Row], stack: ExitStack) -> Iterator[_Known]:
 def _service(folder: Path) -> Service:
     if not (folder / ANSWERS_FILE).is_file():
         raise BadInput(f"no service: there is no {ANSWERS_FILE}.", "name a service's folder.")
-    undo_interrupted(folder)
     return Service(folder)
 
 

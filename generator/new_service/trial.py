@@ -15,8 +15,8 @@ from .git import commit_all, git, names
 from .programs import TookTooLong, find_uv, own_environment, run
 from .questions import Questions
 from .report import Step
-from .repository import differences
 from .service import ANSWERS_FILE, Service
+from .trees import differences
 from .validate import Terms, allowed_seconds, checks_of, run_checks
 
 # What tells in a moment whether a change of modules has gone well.

@@ -10,10 +10,10 @@ from pathlib import Path
 from .boot import boot
 from .checks import CHEAP, Failed, Result, tell
 from .errors import BadInput
+from .journal import recover
 from .programs import TookTooLong, end_all, find_uv, own_environment, poe, run
 from .report import Report
-from .repository import undo_interrupted
-from .service import Service
+from .service import Service, resolved
 
 
 def validate(
@@ -25,8 +25,8 @@ def validate(
         BadInput: `folder` holds no service, or a check that is named does not exist.
         ProgramMissing: uv or git is not installed.
     """
+    recover(resolved(folder), report)
     service = Service.at(folder)
-    undo_interrupted(service.folder)
     names = checks_of(service)
     _check_names([*only, *skip], names)
     wanted = [name for name in names if (not only or name in only) and name not in skip]
