@@ -49,7 +49,7 @@ def help_of_the_command() -> Ratio:
             lambda: seconds(sys.executable, bare, "--help"),
             rounds=15,
         )
-    return Ratio.of("new-service --help", pairs, "ms", 1.4)
+    return Ratio.of("new-service --help", pairs, "ms", 1.2)
 
 
 def create() -> Ratio:
@@ -75,4 +75,4 @@ def create() -> Ratio:
             )
 
         pairs = in_turns(ours, theirs, rounds=9)
-    return Ratio.of("create to copier copy", pairs, "ms", 1.25)
+    return Ratio.of("create to copier copy", pairs, "ms", 0.95)

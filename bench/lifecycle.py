@@ -82,7 +82,7 @@ def changes() -> Iterator[Ratio]:
             lambda: timed(*plain, "--vcs-ref", "v1.1.0", service),
             rounds=15,
         )
-        yield Ratio.of("update to copier update", pairs, "ms", 1.0)
+        yield Ratio.of("update to copier update", pairs, "ms", 0.95)
         pairs = in_turns(
             lambda: timed(BIN / "new-service", "add", "database", *fast, service),
             lambda: timed(
@@ -90,7 +90,7 @@ def changes() -> Iterator[Ratio]:
             ),
             rounds=15,
         )
-        yield Ratio.of("add to copier update", pairs, "ms", 1.0)
+        yield Ratio.of("add to copier update", pairs, "ms", 0.95)
 
 
 def looks() -> Iterator[Ratio]:
@@ -117,4 +117,4 @@ def looks() -> Iterator[Ratio]:
             # Each with a name of its own, so that none is rendered for another.
             answers.write_text(answers.read_text().replace("shop", f"shop-{number}"))
         pairs = in_turns(lambda: look(*many), lambda: look(service), 3)
-        yield Ratio.of("status of 100 services to one", pairs, "ms", 15.0)
+        yield Ratio.of("status of 100 services to one", pairs, "ms", 8.0)

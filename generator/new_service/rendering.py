@@ -29,11 +29,12 @@ def import_copier_meanwhile() -> Thread:
     return importing
 
 
-def compile_once() -> None:
+@cache
+def _compile_once() -> None:
     """Have Jinja compile a source once in this process, however often it is rendered.
 
-    Copier has each part of each path compiled for each rendering, which is half of what one costs.
-    Jinja remembers only what a loader loads, and for one environment; Copier makes one a rendering.
+    Copier has each part of each path compiled for each file, which is half of what a rendering
+    costs. Jinja remembers only what a loader loads, and for one environment.
     """
     from jinja2 import Environment
 
@@ -117,6 +118,7 @@ def _in_our_words(variables: Mapping[str, str], cache: Path) -> Iterator[None]:
     Its git runs in plumbum's copy of the environment; where it caches it asks os.environ.
     """
     import_copier_meanwhile().join()
+    _compile_once()
     import copier.errors
     from jinja2 import TemplateError
     from plumbum import ProcessExecutionError, local

@@ -19,7 +19,7 @@ from .drift import Drift, compare
 from .errors import BadInput, NewServiceError, TemplateUnavailable
 from .journal import recover
 from .questions import Answers
-from .rendering import compile_once, import_copier_meanwhile, render
+from .rendering import import_copier_meanwhile, render
 from .report import Report
 from .service import ANSWERS_FILE, Service, resolved
 from .source import Template, releases
@@ -187,12 +187,15 @@ class _Finding:
 
 def _look_at_all(jobs: list[_Job]) -> list[list[_Finding]]:
     """In processes, side by side: Copier's environment is one for all threads."""
-    if len(jobs) < 2:
-        return [_look(job) for job in jobs]
+    if not jobs:
+        return []
+    first = _look(jobs[0])  # what it compiles, the processes have
+    if len(jobs) == 1:
+        return [first]
     context = multiprocessing.get_context("fork")
     workers = min(len(jobs), os.cpu_count() or 2)
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=compile_once) as pool:
-        return list(pool.map(_look, jobs))
+    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+        return [first, *pool.map(_look, jobs[1:])]
 
 
 def _look(job: _Job) -> list[_Finding]:
