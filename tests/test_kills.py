@@ -93,6 +93,11 @@ def moments(pytestconfig: pytest.Config) -> Callable[[int], list[int]]:
     return chosen
 
 
+def copy(folder: Path, to: Path) -> None:
+    """Copy a folder, and keep that two names in it are one file."""
+    run("cp", "-a", f"{folder}/.", to)
+
+
 @dataclass(frozen=True)
 class Before:
     """A service as it was, to be restored and compared with."""
@@ -105,15 +110,15 @@ class Before:
     @classmethod
     def of(cls, folder: Path) -> Before:
         kept = folder.with_name("kept")
-        ours = shutil.ignore_patterns("new-service")
-        shutil.copytree(folder, kept, symlinks=True, ignore=ours)
+        copy(folder, kept)
+        shutil.rmtree(kept / ".git" / "new-service")
         head = git(folder, "rev-parse", "HEAD")
         return cls(folder, kept, head, (folder / ".env").read_text())
 
     def restore(self, kept: Path | None = None) -> None:
         for each in self.folder.iterdir():
             shutil.rmtree(each) if each.is_dir() and not each.is_symlink() else each.unlink()
-        shutil.copytree(kept or self.kept, self.folder, symlinks=True, dirs_exist_ok=True)
+        copy(kept or self.kept, self.folder)
 
     def check(self, after: str) -> str:
         """See that nothing lies between before and after; which of the two it is."""
@@ -234,7 +239,7 @@ def test_a_recovery_that_is_killed_is_taken_up_again(
             before.restore()
             mover.move(moment)
             if (edited / ".git" / "new-service" / "journal").exists():
-                shutil.copytree(edited, left, symlinks=True)
+                copy(edited, left)
                 run(COMMAND, "status", cwd=edited)
                 if before.check(after) == outcome:
                     break
