@@ -44,7 +44,7 @@ tasks.see.cmd = "python see.py"
 SEE = """\
 import os, sys
 import idna
-assert sys.prefix == os.path.realpath(os.environ.get("EXPECTED", ".venv")), sys.prefix
+assert sys.prefix == os.path.realpath(".venv"), sys.prefix
 """
 # What a good day had, and no other does.
 TESTED = 'name = "idna"\nversion = "3.6"'
@@ -337,3 +337,12 @@ def test_a_service_that_a_workspace_excludes_has_a_lock(workspace: Path, small: 
     assert TESTED in (workspace / "services" / "apart" / "uv.lock").read_text()
     validate(workspace / "services" / "apart")
     assert not (workspace / "uv.lock").exists()
+
+
+def test_the_lock_of_another_workspace_is_never_written(workspace: Path, small: Path) -> None:
+    """Even where the folder in which a service is made, beside its own, is a member."""
+    edit(workspace / "pyproject.toml", "services/*", "services/**")
+    options = ("--yes", "--template", str(small))
+    done = run(COMMAND, "create", "apart", *options, cwd=workspace / "services")
+    assert "not locked, run `uv lock` later" in done.stdout
+    assert not list(workspace.rglob("uv.lock"))

@@ -9,7 +9,10 @@ from packaging.version import Version
 from .programs import uv
 from .report import Step
 from .source import Template
-from .workspace import settings
+from .workspace import around, settings
+
+# The service is in none; the folder in which it is made or changed would be.
+_CLAIMED = "the uv workspace around it takes in all folders here"
 
 
 def lock(folder: Path, template: Template, step: Step) -> bool:
@@ -18,6 +21,8 @@ def lock(folder: Path, template: Template, step: Step) -> bool:
     First with the cut-off, then without: uv keeps the versions and drops the cut-off from the
     lock, so that `uv lock --upgrade` is all its owner needs to move on.
     """
+    if around(folder):
+        return _unlocked(step, _CLAIMED)
     day = template.questions.known_good
     dated = _lock(folder, "--exclude-newer", day) if day else None
     if dated and dated.returncode != 0 and _no_network(dated.stdout):
@@ -43,6 +48,8 @@ def relock(folder: Path, template: Template, step: Step) -> bool:
     What is locked stays. What comes new is as the template was tested, unless its owner has moved
     on to newer packages already.
     """
+    if around(folder):
+        return _unlocked(step, _CLAIMED)
     path, day = folder / "uv.lock", template.questions.known_good
     text, before = path.read_text("utf-8"), _versions(path)
     known = False
