@@ -1,6 +1,7 @@
 """What it costs to know who asks, and whether answers tell strangers who has an account."""
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -12,7 +13,7 @@ from pathlib import Path
 from time import perf_counter
 
 from measure import Ratio, in_turns
-from new_service.programs import own_environment
+from new_service.variables import chosen
 from service import BIN, Server, create, load, served
 
 AUTH = "/api/v1/auth"
@@ -108,7 +109,7 @@ def _members(project: Path, folder: Path) -> Iterator[Server]:
     }
     subprocess.run(
         [BIN / "uv", "run", "--quiet", "poe", "-q", "migrate"],
-        cwd=project, check=True, env={**own_environment(), **variables}, stdout=subprocess.DEVNULL,
+        cwd=project, check=True, env={**chosen(os.environ), **variables}, stdout=subprocess.DEVNULL,
     )  # fmt: skip
     with served(project, "reads:app", **variables) as server:
         yield server

@@ -1,5 +1,6 @@
 """How fast the example resource is on PostgreSQL, beside the least with the same statements."""
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -9,7 +10,7 @@ from pathlib import Path
 from time import perf_counter
 
 from measure import Pair, Ratio, in_turns
-from new_service.programs import own_environment
+from new_service.variables import chosen
 from service import BIN, ROOT, Server, create, load, served
 
 sys.path.insert(0, str(ROOT / "tests"))
@@ -165,7 +166,7 @@ def items() -> list[Ratio]:
         for url in urls:
             subprocess.run(
                 [BIN / "uv", "run", "--quiet", "poe", "-q", "migrate"],
-                cwd=project, check=True, env={**own_environment(), "DATABASE_URL": url},
+                cwd=project, check=True, env={**chosen(os.environ), "DATABASE_URL": url},
                 stdout=subprocess.DEVNULL,
             )  # fmt: skip
             postgresql.ask(url, FILL)

@@ -1,5 +1,6 @@
 """How fast jobs are on Redis, beside a bare Celery application with the same guarantees."""
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -9,7 +10,7 @@ from pathlib import Path
 from time import monotonic, sleep
 
 from measure import Ratio, in_turns
-from new_service.programs import own_environment
+from new_service.variables import chosen
 from service import ROOT, create, load, served
 
 sys.path.insert(0, str(ROOT / "tests"))
@@ -143,7 +144,7 @@ class _Bench:
     def __init__(self, project: Path, redis: Redis) -> None:
         self.project, self.redis = project, redis
         self.settings = {"CELERY_BROKER_URL": redis.url, "APP_LOG_FORMAT": "json"}
-        self._environment = own_environment() | self.settings
+        self._environment = chosen(os.environ) | self.settings
 
     def work(self, name: str) -> float:
         """Tasks per second of one worker with one process, that finds them waiting."""

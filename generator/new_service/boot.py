@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 
 from . import environment
@@ -22,8 +22,11 @@ _STOP_SECONDS = 20
 _BROWSER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
-def boot(service: Service) -> str:
-    """Start the service; see live, ready, docs, redoc and a valid OpenAPI document; stop it."""
+def boot(service: Service, given: Mapping[str, str]) -> str:
+    """Start the service; see live, ready, docs, redoc and a valid OpenAPI document; stop it.
+
+    It runs with the variables `given` too.
+    """
     entrypoint = service.setting("tool", "fastapi", "entrypoint")
     if not isinstance(entrypoint, str):
         raise Failed("pyproject.toml names no application: [tool.fastapi] entrypoint is missing")
@@ -31,7 +34,9 @@ def boot(service: Service) -> str:
         tempfile.TemporaryFile(prefix="new-service-") as log,
         tempfile.TemporaryDirectory(prefix="new-service-") as scratch,
     ):
-        variables = environment.scratch(service.folder) | {
+        variables = {
+            **environment.scratch(service.folder),
+            **given,
             "APP_DOCS": "true",
             "DATABASE_URL": f"sqlite:///{scratch}/database.db",
             "CELERY_BROKER_URL": f"filesystem:///{scratch}/queue",

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from . import source
+from . import source, workspace
 from .errors import BadInput, NewServiceError
 from .git import git
-from .programs import find_uv, run
+from .locking import undated
+from .programs import uv
 from .report import Report, Step
 from .service import Service
 
@@ -143,15 +144,18 @@ def _line(text: str, position: int) -> int:
 
 def lock(service: Service) -> str:
     """`uv.lock` is there and in step with pyproject.toml."""
-    if not (service.folder / "uv.lock").is_file():
-        raise Failed("there is no uv.lock; make it with: uv lock")
+    root = workspace.around(service.folder)
+    renew = workspace.lock_command(root)
+    if not ((root or service.folder) / "uv.lock").is_file():
+        raise Failed(f"there is no uv.lock; make it with: {renew}")
     # --offline: the answer must not hang on an index; a lock in step needs none.
-    checked = run([find_uv(), "lock", "--check", "--offline"], service.folder)
+    options = ("--check", "--offline", *undated(root or service.folder))
+    checked = uv("lock", *options, folder=service.folder)
     if checked.returncode != 0:
         raise Failed(
-            f"uv.lock is not in step with pyproject.toml; renew it with: uv lock\n{checked.stdout}"
+            f"uv.lock is not in step with pyproject.toml; renew it with: {renew}\n{checked.stdout}"
         )
-    return ""
+    return "the workspace's" if root else ""
 
 
 # They read a few files and are over in a moment.

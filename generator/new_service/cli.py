@@ -14,6 +14,7 @@ from typer._click.exceptions import UsageError  # Typer exports its subclasses a
 
 from .errors import NewServiceError
 from .report import Report
+from .variables import choose
 
 app = typer.Typer(
     name="new-service",
@@ -248,6 +249,7 @@ def modules(as_json: Json = False) -> None:
 
 def main() -> NoReturn:
     """Run the command line and exit with the code that product.md's table gives."""
+    choose()
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
             signal.signal(number, _interrupt)

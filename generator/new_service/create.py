@@ -13,7 +13,7 @@ from pathlib import Path
 
 import yaml
 
-from . import environment, preview, source, team
+from . import environment, preview, source, team, workspace
 from .conditions import check_choices
 from .errors import BadInput
 from .git import commit_all, git, is_inside_work_tree
@@ -109,7 +109,7 @@ class _Creation:
                 self.report.say()
                 rendered.seconds = None  # most of it was the user's
             self.report.line(rendered)
-            locked = self._finish()
+            locked = self._finish(destination)
             os.rename(self.folder, destination)  # noqa: PTH104  the parent stays
             self._say_next(destination)
         self.report.document(
@@ -124,7 +124,7 @@ class _Creation:
             }
         )
 
-    def _finish(self) -> bool:
+    def _finish(self, destination: Path) -> bool:
         """Secrets, lock and first commit; True if the service is locked."""
         with self.report.step("secrets") as step:
             written = environment.write(self.folder)
@@ -132,11 +132,19 @@ class _Creation:
         locked = False
         if self.wishes.lock:
             with self.report.step("locked") as step:
-                locked = lock(self.folder, self.template, step)
+                locked = self._lock(destination, step)
         if self.wishes.git:
             with self.report.step("git") as step:
                 step.detail = self._commit()
         return locked
+
+    def _lock(self, destination: Path, step: Step) -> bool:
+        root = workspace.around_future(destination, self.folder / "pyproject.toml")
+        if root is None:
+            return lock(self.folder, self.template, step)
+        step.mark = "!"
+        step.detail = f"not here: lock its workspace with: {workspace.lock_command(root)}"
+        return False
 
     def _commit(self) -> str:
         if is_inside_work_tree(self.parent):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 
-from . import source
+from . import source, workspace
 from .checks import CHEAP, Result, tell
 from .conditions import Conditions
 from .errors import BadInput
@@ -203,7 +203,16 @@ class Engine:
             partial(_render_alone, self.recorded, self.answers | {"modules": all_modules}),
         )
 
+    @cached_property
+    def workspace(self) -> Path | None:
+        """The root of the uv workspace around the service, which locks it."""
+        return workspace.around(self.service.folder)
+
     def _lock(self, scratch: Scratch, target: source.Template) -> bool:
+        if self.workspace:
+            command = workspace.lock_command(self.workspace)
+            self.report.line(Step("locked", f"not here: lock its workspace with: {command}", "!"))
+            return False
         if not (scratch.folder / "uv.lock").is_file():
             self.report.line(Step("locked", "there was no uv.lock", "·"))
             return False
@@ -215,6 +224,8 @@ class Engine:
     def _check(self, scratch: Scratch) -> list[Result]:
         results = []
         for name, check in CHEAP.items():
+            if name == "lock" and self.workspace:
+                continue  # it has none of its own
             with self.report.waiting(name):
                 results.append(Result.of(name, partial(check, Service(scratch.folder))))
             tell(self.report, results[-1])

@@ -62,9 +62,7 @@ def scratch(folder: Path) -> dict[str, str]:
     example = folder / ".env.example"
     text = example.read_text("utf-8") if example.is_file() else ""
     listed = {match[1] for match in _VARIABLE.finditer(text)}
-    kept = {
-        name: value for name, value in os.environ.items() if name not in {*listed, "VIRTUAL_ENV"}
-    }
+    kept = {name: value for name, value in os.environ.items() if name not in listed}
     set_lines = (
         line.partition("=") for line in filled(text).splitlines() if re.match("[A-Z]", line)
     )

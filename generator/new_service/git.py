@@ -7,17 +7,6 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 RELEASE = re.compile(r"v\d+\.\d+\.\d+")
-# A caller's own (a hook's, say) would point our commands at another repository.
-OF_THE_CALLER = (
-    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
-    "GIT_COMMON_DIR",
-    "GIT_DIR",
-    "GIT_INDEX_FILE",
-    "GIT_NAMESPACE",
-    "GIT_OBJECT_DIRECTORY",
-    "GIT_PREFIX",
-    "GIT_WORK_TREE",
-)
 _IDENTITY = {
     f"GIT_{who}_{what}": value
     for who in ("AUTHOR", "COMMITTER")
@@ -26,10 +15,9 @@ _IDENTITY = {
 
 
 def environment() -> dict[str, str]:
-    """The environment for git: no prompt, English messages, no repository of the caller's."""
-    kept = {name: value for name, value in os.environ.items() if name not in OF_THE_CALLER}
+    """The environment for git: no prompt, English messages, names that are no patterns."""
     ours = {"GIT_TERMINAL_PROMPT": "0", "GIT_LITERAL_PATHSPECS": "1", "LC_ALL": "C.UTF-8"}
-    return kept | ours
+    return {**os.environ, **ours}
 
 
 def isolated(settings: Mapping[str, str]) -> dict[str, str]:

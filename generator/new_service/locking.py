@@ -6,9 +6,13 @@ from pathlib import Path
 
 from packaging.version import Version
 
-from .programs import find_uv, run
+from .programs import uv
 from .report import Step
 from .source import Template
+from .workspace import around, settings
+
+# The service is in none; the folder in which it is made or changed would be.
+_CLAIMED = "the uv workspace around it takes in all folders here"
 
 
 def lock(folder: Path, template: Template, step: Step) -> bool:
@@ -17,12 +21,14 @@ def lock(folder: Path, template: Template, step: Step) -> bool:
     First with the cut-off, then without: uv keeps the versions and drops the cut-off from the
     lock, so that `uv lock --upgrade` is all its owner needs to move on.
     """
-    day, uv = template.questions.known_good, find_uv()
-    dated = run([uv, "lock", "--exclude-newer", day], folder) if day else None
+    if around(folder):
+        return _unlocked(step, _CLAIMED)
+    day = template.questions.known_good
+    dated = _lock(folder, "--exclude-newer", day) if day else None
     if dated and dated.returncode != 0 and _no_network(dated.stdout):
         return _unlocked(step, dated.stdout)
     known = dated is not None and dated.returncode == 0
-    plain = _settle(folder) if known else run([uv, "lock"], folder)
+    plain = _settle(folder) if known else _lock(folder)
     if plain.returncode != 0:
         return _unlocked(step, plain.stdout)
     packages = (folder / "uv.lock").read_text("utf-8").count("[[package]]") - 1
@@ -32,6 +38,7 @@ def lock(folder: Path, template: Template, step: Step) -> bool:
         undated = "is missing an upload date" in dated.stdout
         reason = "the index gives no upload times" if undated else f"those of {day} do not resolve"
         step.detail = f"{packages} packages, the newest: {reason}"
+    _tell_personal(folder, step)
     return True
 
 
@@ -41,6 +48,8 @@ def relock(folder: Path, template: Template, step: Step) -> bool:
     What is locked stays. What comes new is as the template was tested, unless its owner has moved
     on to newer packages already.
     """
+    if around(folder):
+        return _unlocked(step, _CLAIMED)
     path, day = folder / "uv.lock", template.questions.known_good
     text, before = path.read_text("utf-8"), _versions(path)
     known = False
@@ -55,14 +64,29 @@ def relock(folder: Path, template: Template, step: Step) -> bool:
         path.write_text(text, "utf-8")
         return _unlocked(step, plain.stdout)
     step.detail = f"{len(_versions(path))} packages"
+    _tell_personal(folder, step)
     return True
+
+
+def _lock(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """`uv lock`, which leaves out what is too new for its user alone."""
+    if "--exclude-newer" not in options:
+        options = (*options, *undated(folder))
+    return uv("lock", *options, folder=folder)
+
+
+def undated(folder: Path) -> list[str]:
+    """Options for a `uv lock` whose outcome all users share.
+
+    A cut-off in a user's own settings is out of force; that of a repository stays.
+    """
+    return [] if "exclude-newer" in settings(folder) else ["--exclude-newer", "false"]
 
 
 def _renew(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     """`uv lock`; without network, from what uv has in its cache."""
-    command = [find_uv(), "lock", *options]
-    done = run(command, folder)
-    return run([*command, "--offline"], folder) if _no_network(done.stdout) else done
+    done = _lock(folder, *options)
+    return _lock(folder, *options, "--offline") if _no_network(done.stdout) else done
 
 
 def _settle(folder: Path) -> subprocess.CompletedProcess[str]:
@@ -70,8 +94,19 @@ def _settle(folder: Path) -> subprocess.CompletedProcess[str]:
 
     All that it asks is in uv's cache since a moment ago; an index may take seconds to say it again.
     """
-    offline = run([find_uv(), "lock", "--offline"], folder)
+    offline = _lock(folder, "--offline")
     return offline if offline.returncode == 0 else _renew(folder)
+
+
+def _tell_personal(folder: Path, step: Step) -> None:
+    """Say which of a user's own settings the lock has: it is in step for that user alone."""
+    lock = tomllib.loads((folder / "uv.lock").read_text("utf-8"))
+    # The lock says `resolution-mode` for the setting `resolution`.
+    has = {name.removesuffix("-mode").removesuffix("-span") for name in lock.get("options", {})}
+    personal = sorted(has - settings(folder).keys())
+    if personal:
+        step.mark = "!"
+        step.detail += f", by your own uv settings: {', '.join(personal)}"
 
 
 def _versions(lock: Path) -> dict[str, Version]:
@@ -91,6 +126,7 @@ def _no_network(output: str) -> bool:
 def _unlocked(step: Step, output: str) -> bool:
     step.mark = "!"
     words = [line.strip(" │├╰×─▶") for line in output.splitlines() if line.strip()]
-    reason = next((line for line in words if "error" in line.lower()), words[-1] if words else "")
+    telling = [at for word in ("exclude-newer", "error") for at in words if word in at.lower()]
+    reason = " ".join(words[words.index(telling[0]) :]) if telling else "".join(words[-1:])
     step.detail = f"not locked, run `uv lock` later: {reason}"[:200]
     return False

@@ -1,26 +1,31 @@
 """The programs that new-service runs beside git: uv, and what uv runs."""
 
 import os
+import re
 import shutil
 import subprocess
 import tempfile
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import cache
+from importlib import metadata
 from pathlib import Path
 from typing import IO
+
+from packaging.requirements import Requirement
 
 from .errors import ProgramMissing
 
 
 def find_uv() -> str:
-    """The uv on PATH, else the one that came with new-service.
+    """The uv on PATH, else, or where that is too old, the one that came with new-service.
 
     Raises:
         ProgramMissing: there is neither.
     """
     on_path = shutil.which("uv")
-    if on_path:
+    if on_path and _is_recent(on_path):
         return on_path
     try:
         import uv  # only where PATH has none
@@ -28,8 +33,30 @@ def find_uv() -> str:
         return os.fsdecode(uv.find_uv_bin())
     except (ImportError, FileNotFoundError) as missing:
         raise ProgramMissing(
-            "uv is not installed.", "install it (pip install uv), or create with --no-lock."
+            f"uv is {'too old' if on_path else 'not installed'}.",
+            f"install {_required_uv()} (pip install -U uv), or create with --no-lock.",
         ) from missing
+
+
+@cache
+def _is_recent(uv: str) -> bool:
+    """Whether it has the options that we use."""
+    said = subprocess.run([uv, "--version"], capture_output=True, check=False, text=True).stdout
+    version = re.match(r"uv (\d[\d.]*)", said)
+    return version is not None and version[1] in _required_uv().specifier
+
+
+@cache
+def _required_uv() -> Requirement:
+    required = map(Requirement, metadata.requires("new-service") or [])
+    return next(each for each in required if each.name == "uv")
+
+
+def uv(
+    *arguments: str, folder: Path, variables: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run uv in `folder`; what it prints has no colours, and both streams are in `stdout`."""
+    return run([find_uv(), "--color", "never", *arguments], folder, variables)
 
 
 class TookTooLong(Exception):
@@ -58,7 +85,7 @@ def run(
         process = subprocess.Popen(
             command,
             cwd=folder,
-            env=variables if variables is not None else own_environment(),
+            env=variables,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -117,13 +144,8 @@ def poe(
         TookTooLong: it had not ended after `seconds`.
     """
     uv = find_uv()
-    variables = dict(variables or own_environment())
+    variables = dict(variables or os.environ)
     # A task may call uvx, which lies beside uv and may be on nobody's PATH.
     variables["PATH"] = os.pathsep.join([variables.get("PATH", os.defpath), str(Path(uv).parent)])
     command = [uv, "run", "--frozen", "--no-sync", "poe", "-q", task]
     return run(command, folder, variables, seconds=seconds)
-
-
-def own_environment() -> dict[str, str]:
-    """The caller's environment without its virtual environment, which is not the service's."""
-    return {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}

@@ -12,7 +12,6 @@ from types import CodeType
 from typing import cast
 
 from .errors import BadInput, TemplateUnavailable, invalid_answer
-from .git import OF_THE_CALLER
 from .questions import Answers
 from .source import Template
 
@@ -127,8 +126,6 @@ def _in_our_words(variables: Mapping[str, str], cache: Path) -> Iterator[None]:
     os.environ["COPIER_CACHE_DIR"] = str(cache)
     try:
         with local.env(**variables):
-            for name in OF_THE_CALLER:
-                local.env.pop(name, "")
             yield
     except copier.errors.CopierAnswersInterrupt as interrupt:
         raise KeyboardInterrupt from interrupt

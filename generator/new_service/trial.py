@@ -12,7 +12,7 @@ from pathlib import Path
 from .checks import CHEAP, Failed, Result
 from .combinations import Combination, name
 from .git import commit_all, git, names
-from .programs import TookTooLong, find_uv, own_environment, run
+from .programs import TookTooLong, find_uv, run
 from .questions import Questions
 from .report import Step
 from .service import ANSWERS_FILE, Service
@@ -207,7 +207,7 @@ def _checked(command: list[str], folder: Path, **variables: str) -> str:
         Failed: it ends with something else than 0, or not at all.
     """
     try:
-        done = run(command, folder, own_environment() | variables, seconds=allowed_seconds())
+        done = run(command, folder, {**os.environ, **variables}, seconds=allowed_seconds())
     except TookTooLong as late:
         raise Failed(f"{command[-1]} did not end\n{late}") from late
     if done.returncode != 0:

@@ -1,17 +1,21 @@
 """Validate a service: the built-in checks and those that it declares, side by side."""
 
 import os
+import sys
+import tempfile
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+from . import workspace
 from .boot import boot
 from .checks import CHEAP, Failed, Result, tell
 from .errors import BadInput
 from .journal import recover
-from .programs import TookTooLong, end_all, find_uv, own_environment, poe, run
+from .programs import TookTooLong, end_all, find_uv, poe, run
 from .report import Report
 from .service import Service, resolved
 
@@ -80,7 +84,8 @@ class Terms:
 
 def run_checks(service: Service, wanted: list[str], terms: Terms) -> Iterator[Result]:
     """Run checks and yield what comes of each, in their order, as soon as it is known."""
-    with ThreadPoolExecutor(max_workers=terms.at_once) as pool:
+    with _place(service, wanted) as place, ThreadPoolExecutor(max_workers=terms.at_once) as pool:
+        terms = replace(terms, variables={**terms.variables, **place})
         environment = pool.submit(_prepare, service, wanted, terms)
         futures = [pool.submit(_result, service, name, environment, terms) for name in wanted]
         try:
@@ -92,16 +97,50 @@ def run_checks(service: Service, wanted: list[str], terms: Terms) -> Iterator[Re
             raise
 
 
+@contextmanager
+def _place(service: Service, wanted: list[str]) -> Iterator[dict[str, str]]:
+    """The variables that say where the service is installed, if not where uv would do it.
+
+    A workspace shares its environment among its members, and the one that we run in must stay.
+    """
+    own = service.folder / ".venv"
+    if not _installs(wanted):
+        yield {}
+    elif _is_ours(own):
+        with tempfile.TemporaryDirectory(prefix="new-service-") as scratch:
+            yield {"UV_PROJECT_ENVIRONMENT": f"{scratch}/environment"}
+    elif workspace.around(service.folder):
+        yield {"UV_PROJECT_ENVIRONMENT": str(own)}
+    else:
+        yield {}
+
+
+def _installs(wanted: list[str]) -> bool:
+    """Whether a check is wanted that needs the service's environment."""
+    return bool(set(wanted) - CHEAP.keys())
+
+
+def _is_ours(environment: Path) -> bool:
+    """Whether we run in it."""
+    used = (Path(each).resolve() for each in (sys.prefix, *sys.path))
+    return any(each.is_relative_to(environment.resolve()) for each in used)
+
+
 def _prepare(service: Service, wanted: list[str], terms: Terms) -> str:
     """Install the service's environment once, for all checks that use it; what failed, if any."""
-    if not set(wanted) - CHEAP.keys():
+    if not _installs(wanted):
         return ""
-    if not (service.folder / "uv.lock").is_file():
-        return "its environment cannot be installed: there is no uv.lock; make it with: uv lock"
+    root = workspace.around(service.folder)
+    if not ((root or service.folder) / "uv.lock").is_file():
+        make = workspace.lock_command(root)
+        return f"its environment cannot be installed: there is no uv.lock; make it with: {make}"
     python = ["--python", terms.python] if terms.python else []
     try:
         installed = run(
-            [find_uv(), "sync", "--frozen", *python], service.folder, seconds=allowed_seconds()
+            [find_uv(), "sync", "--frozen", *python],
+            service.folder,
+            {**os.environ, **terms.variables},
+            seconds=allowed_seconds(),
         )
     except TookTooLong as late:
         return f"uv sync {_late(late)}"
@@ -125,9 +164,9 @@ def _check(service: Service, name: str, terms: Terms) -> str:
     if name in CHEAP:
         return CHEAP[name](service)
     if name == "boot":
-        return boot(service)
+        return boot(service, terms.variables)
     # Colours and progress bars would only spoil the lines that are shown.
-    variables = {**own_environment(), **terms.variables, "NO_COLOR": "1", "PYTHONUNBUFFERED": "1"}
+    variables = {**os.environ, **terms.variables, "NO_COLOR": "1", "PYTHONUNBUFFERED": "1"}
     try:
         done = poe(service.checks[name], service.folder, variables, seconds=allowed_seconds())
     except TookTooLong as late:
