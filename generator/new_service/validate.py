@@ -13,11 +13,17 @@ from .errors import BadInput
 from .programs import TookTooLong, end_all, find_uv, own_environment, poe, run
 from .report import Report
 from .repository import undo_interrupted
-from .service import Service
+from .service import Service, resolved
 
 
 def validate(
-    folder: Path, *, only: list[str], skip: list[str], junit: Path | None, report: Report
+    folder: Path,
+    *,
+    only: list[str],
+    skip: list[str],
+    junit: Path | None,
+    report: Report,
+    answers_file: str | None = None,
 ) -> int:
     """Run the checks of the service in `folder`; 0 if all passed, 1 if one failed.
 
@@ -25,8 +31,8 @@ def validate(
         BadInput: `folder` holds no service, or a check that is named does not exist.
         ProgramMissing: uv or git is not installed.
     """
-    service = Service.at(folder)
-    undo_interrupted(service.folder)
+    undo_interrupted(resolved(folder))
+    service = Service.at(folder, answers_file)
     names = checks_of(service)
     _check_names([*only, *skip], names)
     wanted = [name for name in names if (not only or name in only) and name not in skip]
