@@ -113,11 +113,14 @@ def server(tiny: Path, tmp_path: Path) -> Iterator[Server]:
 
 
 def call(
-    tmp_path: Path, *arguments: str | Path, cwd: Path | None = None, check: bool = True, **env: str
+    tmp_path: Path,
+    *arguments: str | Path,
+    env: dict[str, str] | None = None,
+    check: bool = True,
 ) -> subprocess.CompletedProcess[str]:
     """The command, its temporary files in a folder of the test; it never tells the password."""
-    ours = {"TMPDIR": str(tmp_path / "temporary"), "NEW_SERVICE_DEBUG": "1", **env}
-    done = run(COMMAND, *arguments, cwd=cwd or tmp_path, env=ours, check=False)
+    ours = {"TMPDIR": str(tmp_path / "temporary"), "NEW_SERVICE_DEBUG": "1", **(env or {})}
+    done = run(COMMAND, *arguments, cwd=tmp_path, env=ours, check=False)
     assert not tells(done.stdout + done.stderr)
     assert done.returncode == 0 or not check, done.stderr
     return done
@@ -134,12 +137,12 @@ def test_user_and_password_serve_one_run_and_are_written_nowhere(
     config.write_text(f'template = "{server.secret}"\n')
     by_environment = {"NEW_SERVICE_TEMPLATE": server.secret}
 
-    told = call(tmp_path, "create", "one", *OLD, "--output-dir", "made", **by_environment)
+    told = call(tmp_path, "create", "one", *OLD, "--output-dir", "made", env=by_environment)
     made = call(
         tmp_path, "create", "two", *OLD, "--output-dir", "made", "--json",
-        NEW_SERVICE_CONFIG=str(config),
+        env={"NEW_SERVICE_CONFIG": str(config)},
     )  # fmt: skip
-    call(tmp_path, "modules", **by_environment)
+    call(tmp_path, "modules", env=by_environment)
 
     assert "user and password are not recorded" in told.stdout
     assert "credential helpers" in told.stdout
@@ -155,11 +158,11 @@ def test_password_in_the_environment_opens_what_a_service_records(
 ) -> None:
     """As a pipeline needs it: services do not record the password."""
     env = {"NEW_SERVICE_TEMPLATE": server.secret}
-    call(tmp_path, "create", "shop", *OLD, **env)
+    call(tmp_path, "create", "shop", *OLD, env=env)
     shop = tmp_path / "shop"
 
-    call(tmp_path, "validate", shop, "--only", "provenance", **env)
-    call(tmp_path, "update", *FAST, *DATA, cwd=shop, **env)
+    call(tmp_path, "validate", shop, "--only", "provenance", env=env)
+    call(tmp_path, "update", "--project", shop, *FAST, *DATA, env=env)
     refused = call(tmp_path, "validate", shop, "--only", "provenance", check=False)
 
     assert refused.returncode == 1
@@ -170,7 +173,7 @@ def test_password_in_the_environment_opens_what_a_service_records(
 def test_password_that_an_old_service_records_is_neither_told_nor_kept(
     server: Server, tmp_path: Path
 ) -> None:
-    call(tmp_path, "create", "shop", *OLD, NEW_SERVICE_TEMPLATE=server.secret)
+    call(tmp_path, "create", "shop", *OLD, env={"NEW_SERVICE_TEMPLATE": server.secret})
     answers = tmp_path / "shop" / ".copier-answers.yml"
     answers.write_text(answers.read_text().replace(server.url(), server.secret))
     commit(tmp_path / "shop")
@@ -189,7 +192,7 @@ def test_password_that_an_old_service_records_is_neither_told_nor_kept(
 def test_wrong_password_is_not_told(server: Server, tmp_path: Path) -> None:
     done = call(
         tmp_path, "create", "shop", *OLD, check=False,
-        NEW_SERVICE_TEMPLATE=server.url("me:wr0ng@"),
+        env={"NEW_SERVICE_TEMPLATE": server.url("me:wr0ng@")},
     )  # fmt: skip
 
     assert done.returncode == 4
@@ -204,8 +207,10 @@ def test_user_alone_is_asked_for_by_a_credential_helper(server: Server, tmp_path
     run("git", "config", "--file", settings, "credential.helper", helper)
 
     call(
-        tmp_path, "create", "shop", *OLD, GIT_CONFIG_GLOBAL=str(settings),
-        NEW_SERVICE_TEMPLATE=server.url("some%20one@"),
+        tmp_path, "create", "shop", *OLD, env={
+            "GIT_CONFIG_GLOBAL": str(settings),
+            "NEW_SERVICE_TEMPLATE": server.url("some%20one@"),
+        },
     )  # fmt: skip
 
     assert recorded(tmp_path / "shop")["_src_path"] == server.url()
@@ -214,7 +219,7 @@ def test_user_alone_is_asked_for_by_a_credential_helper(server: Server, tmp_path
 def test_address_that_no_url_is_is_not_told(tmp_path: Path) -> None:
     done = call(
         tmp_path, "create", "shop", *OLD, check=False,
-        NEW_SERVICE_TEMPLATE=f"https://me:{PASSWORD}@localhost/t.git",
+        env={"NEW_SERVICE_TEMPLATE": f"https://me:{PASSWORD}@localhost/t.git"},
     )  # fmt: skip
 
     assert done.returncode == 2
@@ -323,7 +328,7 @@ def test_template_of_the_users_own_is_read_as_their_git_allows(tiny: Path, tmp_p
     """What is forbidden is told in git's words."""
     done = call(
         tmp_path, "create", "shop", *OLD, "--template", tiny, check=False,
-        GIT_ALLOW_PROTOCOL="https",
+        env={"GIT_ALLOW_PROTOCOL": "https"},
     )  # fmt: skip
 
     assert done.returncode == 4
