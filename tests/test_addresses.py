@@ -224,6 +224,7 @@ def test_address_that_no_url_is_is_not_told(tmp_path: Path) -> None:
 
     assert done.returncode == 2
     assert "write / as %2F" in done.stderr
+    assert "'s3'" not in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -125,11 +125,11 @@ def _credentials(given: str) -> tuple[str | None, str | None]:
     try:
         parts = urlsplit(given.removeprefix("git+"))
         _ = parts.port
-    except ValueError as bad:
+    except ValueError:
         raise BadInput(
             "the template's address is not a URL.",
             "write / as %2F, ? as %3F, # as %23 and @ as %40 in its user and password.",
-        ) from bad
+        ) from None  # it tells a part of the password
     if parts.scheme not in {"http", "https", "ftp", "ftps"} or "@" not in parts.netloc:
         return None, None
     user, colon, password = parts.netloc.rpartition("@")[0].partition(":")

@@ -57,8 +57,11 @@ def smoke(wishes: Wishes, report: Report) -> int:
     if wishes.jobs < 1:
         raise BadInput(f"{wishes.jobs} jobs would do nothing.", "the least is --jobs 1.")
     ours = team.read()
-    with source.opened(team.template_url(None, ours), ours.template_version) as template:
+    url = team.template_url(None, ours)
+    with source.opened(url, ours.template_version) as template:
         questions = template.questions
+    if url:  # for the commands of each trial: services do not record a password
+        os.environ["NEW_SERVICE_TEMPLATE"] = url if template.had_credentials else template.url
     given = given_answers(questions, wishes.data, wishes.data_file)
     everything = combine(questions, wishes.strength, given)
     chosen = shard_of(everything, wishes.shard)

@@ -176,7 +176,8 @@ def _with_credentials(address: Address) -> Address:
     """Those that NEW_SERVICE_TEMPLATE has for the same template: services do not record them."""
     given = os.environ.get("NEW_SERVICE_TEMPLATE")
     ours = Address.of(given) if given else address
-    return replace(ours, url=address.url) if ours.is_same(address) and ours.user else address
+    is_known = ours.is_same(address) and ours.user is not None
+    return replace(ours, url=address.url) if is_known else address
 
 
 def _embedded() -> Path:
