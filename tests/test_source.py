@@ -154,7 +154,7 @@ def test_flag_overrides_environment_and_environment_the_team_file(
         ("templates = 'x'", "unknown key 'templates'"),
         ("template = 1", "wrong type"),
         ("template = ", "cannot be read"),
-        ("[defaults]\nnope = 1", "no question 'nope'"),
+        ("[defaults]\nci = 'jenkins'", "unknown ci 'jenkins'"),
         (None, "no file"),
     ],
 )

@@ -70,7 +70,7 @@ def provenance(service: Service) -> str:
     """The answers file can be read, and the version that it records can be had."""
     try:
         answers = service.answers()
-        with source.opened(str(answers["_src_path"])) as template:
+        with source.opened(service.address(answers)) as template:
             version = template.at(str(answers["_commit"])).version
     except NewServiceError as error:
         raise Failed(f"{error.message}\n{error.hint}") from error

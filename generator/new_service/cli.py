@@ -38,6 +38,13 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing.")]
 Data = Annotated[
     list[str] | None, typer.Option(metavar="KEY=VALUE", help="An answer.", show_default=False)
 ]
+DataFile = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Answers in a YAML file; --data overrides.")
+]
+AnswersFile = Annotated[
+    str | None,
+    typer.Option(metavar="FILE", help="Where Copier recorded the answers, of several files."),
+]
 
 
 def _print_version(wanted: bool) -> None:
@@ -74,7 +81,8 @@ def create(
     ] = None,
     preset: Annotated[str | None, typer.Option(help="A starting point, such as minimal.")] = None,
     data: Data = None,
-    answers_file: Annotated[Path | None, typer.Option(help="Answers in a YAML file.")] = None,
+    data_file: DataFile = None,
+    answers_file: Annotated[Path | None, typer.Option(hidden=True)] = None,
     template: Annotated[str | None, typer.Option(metavar="URL", help="Another template.")] = None,
     template_version: Annotated[
         str | None, typer.Option(metavar="V", help="A version or a range, such as '~=1.4'.")
@@ -95,7 +103,7 @@ def create(
             modules=with_ or [],
             preset=preset,
             data=data or [],
-            answers_file=answers_file,
+            data_file=data_file or answers_file,
             template=template,
             template_version=template_version,
             yes=yes,
@@ -111,7 +119,9 @@ def create(
 def add(
     modules: Modules,
     project: Project = Path(),
+    answers_file: AnswersFile = None,
     data: Data = None,
+    data_file: DataFile = None,
     dry_run: DryRun = False,
     allow_conflicts: AllowConflicts = False,
     no_lock: NoLock = False,
@@ -123,15 +133,22 @@ def add(
     from . import engine, lifecycle
 
     wishes = engine.Wishes(
-        project, dry_run, allow_conflicts, lock=not no_lock, check=not no_check, yes=yes
+        project,
+        dry_run,
+        allow_conflicts,
+        lock=not no_lock,
+        check=not no_check,
+        yes=yes,
+        answers_file=answers_file,
     )
-    raise typer.Exit(lifecycle.add(modules, data or [], wishes, Report(as_json=as_json)))
+    raise typer.Exit(lifecycle.add(modules, data or [], data_file, wishes, Report(as_json=as_json)))
 
 
 @app.command()
 def remove(
     modules: Modules,
     project: Project = Path(),
+    answers_file: AnswersFile = None,
     dry_run: DryRun = False,
     force: Annotated[
         bool, typer.Option("--force", help="Delete files that the owner has edited, too.")
@@ -146,7 +163,14 @@ def remove(
     from . import engine, lifecycle
 
     wishes = engine.Wishes(
-        project, dry_run, allow_conflicts, force, lock=not no_lock, check=not no_check, yes=yes
+        project,
+        dry_run,
+        allow_conflicts,
+        force,
+        lock=not no_lock,
+        check=not no_check,
+        yes=yes,
+        answers_file=answers_file,
     )
     raise typer.Exit(lifecycle.remove(modules, wishes, Report(as_json=as_json)))
 
@@ -154,9 +178,12 @@ def remove(
 @app.command()
 def update(
     project: Project = Path(),
+    answers_file: AnswersFile = None,
     to: Annotated[
         str | None, typer.Option(metavar="V", help="A version or a range, such as '~=1.4'.")
     ] = None,
+    data: Data = None,
+    data_file: DataFile = None,
     dry_run: DryRun = False,
     allow_conflicts: AllowConflicts = False,
     no_lock: NoLock = False,
@@ -168,9 +195,15 @@ def update(
     from . import engine, lifecycle
 
     wishes = engine.Wishes(
-        project, dry_run, allow_conflicts, lock=not no_lock, check=not no_check, yes=yes
+        project,
+        dry_run,
+        allow_conflicts,
+        lock=not no_lock,
+        check=not no_check,
+        yes=yes,
+        answers_file=answers_file,
     )
-    raise typer.Exit(lifecycle.update(to, wishes, Report(as_json=as_json)))
+    raise typer.Exit(lifecycle.update(to, data or [], data_file, wishes, Report(as_json=as_json)))
 
 
 @app.command()
@@ -182,12 +215,16 @@ def status(
     check: Annotated[
         bool, typer.Option("--check", help="Exit 1 if one is outdated, off its pin or unreadable.")
     ] = False,
+    answers_file: AnswersFile = None,
     as_json: Json = False,
 ) -> None:
     """Show where services stand: version, pin, newer versions, drift."""
     from . import status as standing
 
-    raise typer.Exit(standing.status(folders or [], check=check, report=Report(as_json=as_json)))
+    report = Report(as_json=as_json)
+    raise typer.Exit(
+        standing.status(folders or [], check=check, report=report, answers_file=answers_file)
+    )
 
 
 @app.command()
@@ -195,6 +232,7 @@ def validate(
     folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="The service.")] = Path(),
     only: Annotated[list[str] | None, typer.Option(metavar="CHECK", help="Run just this.")] = None,
     skip: Annotated[list[str] | None, typer.Option(metavar="CHECK", help="Leave this out.")] = None,
+    answers_file: AnswersFile = None,
     as_json: Json = False,
     junit: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write a JUnit report.")
@@ -205,7 +243,12 @@ def validate(
 
     raise typer.Exit(
         validation.validate(
-            folder, only=only or [], skip=skip or [], junit=junit, report=Report(as_json=as_json)
+            folder,
+            only=only or [],
+            skip=skip or [],
+            junit=junit,
+            report=Report(as_json=as_json),
+            answers_file=answers_file,
         )
     )
 
@@ -218,6 +261,8 @@ def smoke(
     list_: Annotated[bool, typer.Option("--list", help="List the combinations.")] = False,
     shard: Annotated[str | None, typer.Option(metavar="I/N", help="The I-th of N parts.")] = None,
     jobs: Annotated[int, typer.Option(metavar="N", help="How many are tried at once.")] = 1,
+    data: Data = None,
+    data_file: DataFile = None,
     newest: Annotated[
         bool, typer.Option("--newest", help="With the newest packages there are.")
     ] = False,
@@ -235,7 +280,9 @@ def smoke(
     """Try combinations of answers that together cover the template's options."""
     from . import smoke as smoking
 
-    wishes = smoking.Wishes(strength, shard, list_, format_, jobs, newest, keep, junit)
+    wishes = smoking.Wishes(
+        strength, shard, list_, format_, jobs, newest, keep, junit, data or [], data_file
+    )
     raise typer.Exit(smoking.smoke(wishes, Report(as_json=as_json)))
 
 

@@ -16,17 +16,20 @@ Choices = frozenset[tuple[str, object]]
 _STRENGTHS = {"1": 1, "2": 2, "3": 3, "all": None}
 
 
-def combine(questions: Questions, strength: str) -> list[Combination]:
+def combine(
+    questions: Questions, strength: str, given: Mapping[str, object] | None = None
+) -> list[Combination]:
     """Combinations in which every `strength` options that can stand together do, at least once.
 
-    `all` gives every valid combination. A module is an option of its own, on or off.
+    `all` gives every valid combination. A module is an option of its own, on or off. The answers
+    `given` are those of every combination.
 
     Raises:
         BadInput: `strength` is none of 1, 2, 3, all, or there is nothing to choose.
     """
     if strength not in _STRENGTHS:
         raise BadInput(f"unknown strength {strength!r}.", f"possible: {', '.join(_STRENGTHS)}.")
-    rows = _possible(questions)
+    rows = _possible(questions, given or {})
     if size := _STRENGTHS[strength]:
         costs = [cost(_answers(questions, row)) for row in rows]
         rows = list(_covering(rows, costs, min(size, len(rows[0]))))
@@ -44,9 +47,9 @@ def pairs(questions: Questions, combinations: Iterable[Combination]) -> set[Choi
     return found
 
 
-def _possible(questions: Questions) -> list[Row]:
+def _possible(questions: Questions, given: Mapping[str, object]) -> list[Row]:
     """The rows that the template's own words allow; None is the answer to what is not asked."""
-    options = _options(questions)
+    options = _options(questions, given)
     if not options:
         raise BadInput(
             "the template asks nothing that has choices.",
@@ -64,6 +67,10 @@ def _possible(questions: Questions) -> list[Row]:
         values = tuple(asked.values())
         if values not in seen and _is_valid(questions, conditions, asked):
             seen[values] = asked
+    if not seen:
+        raise BadInput(
+            "no combination has these answers.", "see which ones go together: smoke --list."
+        )
     return list(seen.values())
 
 
@@ -146,16 +153,24 @@ def _module(name: str) -> str:
     return f"modules.{name}"
 
 
-def _options(questions: Questions) -> dict[str, list[object]]:
-    """The questions with finite choices, each module by itself."""
+def _options(questions: Questions, given: Mapping[str, object]) -> dict[str, list[object]]:
+    """The questions with finite choices, each module by itself; one choice where it is given."""
     options: dict[str, list[object]] = {}
     for question in questions.asked.values():
+        answer = given.get(question.name)
         if question.name == "modules":
-            options |= {_module(each): [False, True] for each in questions.modules}
-        elif not question.computed and question.type == "bool":
-            options[question.name] = [False, True]
-        elif not question.computed and question.choices:
-            options[question.name] = list(question.choices)
+            chosen = questions.with_needs(answer) if isinstance(answer, list) else None
+            options |= {
+                _module(each): [False, True] if chosen is None else [each in chosen]
+                for each in questions.modules
+            }
+        elif question.computed or not (question.choices or question.type == "bool"):
+            continue
+        elif question.name in given:
+            options[question.name] = [",".join(answer) if isinstance(answer, list) else answer]
+        else:
+            is_bool = question.type == "bool"
+            options[question.name] = [False, True] if is_bool else list(question.choices or [])
     return options
 
 

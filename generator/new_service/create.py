@@ -11,15 +11,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import yaml
-
 from . import environment, preview, source, team, workspace
+from .addresses import ADVICE
 from .conditions import check_choices
+from .data import answers_in, given_answers
 from .errors import BadInput
 from .git import commit_all, git, is_inside_work_tree
 from .locking import lock
 from .programs import find_uv
-from .questions import Answers, Questions, split_data
+from .questions import Answers, Questions
 from .rendering import render
 from .report import Report, Step
 from .service import Service, resolved
@@ -34,7 +34,7 @@ class Wishes:
     modules: list[str] = field(default_factory=list)
     preset: str | None = None
     data: list[str] = field(default_factory=list)
-    answers_file: Path | None = None
+    data_file: Path | None = None
     template: str | None = None
     template_version: str | None = None
     yes: bool = False
@@ -59,7 +59,10 @@ def create(wishes: Wishes, report: Report) -> None:
     url = team.template_url(wishes.template, ours)
     with source.opened(url, wishes.template_version or ours.template_version) as template:
         answers = _answers(wishes, template.questions)
-        defaults = template.questions.checked(ours.defaults, f"the team file {ours.path}")
+        defaults = ours.defaults_for(template.questions)
+        if unknown := sorted(ours.defaults.keys() - template.questions.open_names()):
+            detail = f"not asked by {template.version}: {', '.join(unknown)}"
+            report.line(Step("defaults", detail, "·"))
         ask = not wishes.yes and not report.as_json and sys.stdin.isatty() and sys.stdout.isatty()
         if ask:
             answers |= preview.ask_start(template.questions, answers, preset=wishes.preset)
@@ -109,6 +112,9 @@ class _Creation:
                 self.report.say()
                 rendered.seconds = None  # most of it was the user's
             self.report.line(rendered)
+            if self.template.had_credentials:
+                self.report.line(Step("address", "user and password are not recorded", "!"))
+                self.report.say(f"      {ADVICE}")
             locked = self._finish(destination)
             os.rename(self.folder, destination)  # noqa: PTH104  the parent stays
             self._say_next(destination)
@@ -117,7 +123,7 @@ class _Creation:
                 "path": str(destination),
                 "package": everything.get("package", name.replace("-", "_")),
                 "modules": modules,
-                "template": source.without_credentials(self.template.url),
+                "template": self.template.url,
                 "version": self.template.version,
                 "files": files,
                 "locked": locked,
@@ -187,14 +193,13 @@ def _check_free(destination: Path) -> None:
 
 
 def _answers(wishes: Wishes, questions: Questions) -> Answers:
-    """What the command line says, later ones overriding: answers file, preset, --data, --with."""
+    """What the command line says, later ones overriding: data file, preset, --data, --with."""
     answers: Answers = {}
-    if wishes.answers_file is not None:
-        given = questions.without_computed(_read_answers(wishes.answers_file))
-        answers |= questions.checked(given, str(wishes.answers_file))
+    if wishes.data_file is not None:
+        answers |= answers_in(questions, wishes.data_file)
     if wishes.preset is not None:
         answers |= questions.preset(wishes.preset)
-    answers |= questions.checked(split_data(wishes.data), "--data")
+    answers |= given_answers(questions, wishes.data, None)
     if wishes.modules:
         chosen = [part.strip() for given in wishes.modules for part in given.split(",")]
         chosen = [*_names(answers.get("modules")), *(part for part in chosen if part)]
@@ -207,23 +212,6 @@ def _answers(wishes: Wishes, questions: Questions) -> Answers:
             )
         answers |= questions.checked({"service_name": wishes.name}, "NAME")
     return answers
-
-
-def _read_answers(path: Path) -> dict[str, object]:
-    """The answers in a YAML file, such as a service's own answers file (`_` keys are Copier's)."""
-    try:
-        content = yaml.safe_load(path.read_text("utf-8"))
-    except FileNotFoundError as missing:
-        raise BadInput(f"there is no answers file {path}.", "check its path.") from missing
-    except (OSError, ValueError, yaml.YAMLError) as bad:
-        where = getattr(bad, "problem_mark", None)
-        at = f", line {where.line + 1}" if where else f": {bad}"
-        raise BadInput(
-            f"the answers file {path} cannot be read{at}.", "it is YAML: KEY: VALUE."
-        ) from bad
-    if not isinstance(content, dict):
-        raise BadInput(f"the answers file {path} holds no answers.", "it is YAML: KEY: VALUE.")
-    return {str(key): value for key, value in content.items() if not str(key).startswith("_")}
 
 
 def _nobody_to_ask(questions: Questions, answers: Answers) -> BadInput:

@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from .service import ANSWERS_FILE
+from .service import Service
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,7 @@ class Drift:
     deleted: list[str]
 
 
-def compare(rendered: Path, service: Path) -> Drift:
+def compare(rendered: Path, service: Service) -> Drift:
     """What a service has made of the files that its template gave it.
 
     Line ends do not count: git may be set to change them (`core.autocrlf`).
@@ -23,11 +23,11 @@ def compare(rendered: Path, service: Path) -> Drift:
     modified, deleted = [], []
     for path in sorted(each for each in rendered.rglob("*") if not each.is_dir()):
         name = path.relative_to(rendered).as_posix()
-        if name == ANSWERS_FILE:
+        if name == service.answers_file:
             continue
-        if not os.path.lexists(service / name):
+        if not os.path.lexists(service.folder / name):
             deleted.append(name)
-        elif _content(path) != _content(service / name):
+        elif _content(path) != _content(service.folder / name):
             modified.append(name)
     return Drift(modified, deleted)
 

@@ -11,8 +11,10 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
+from shlex import quote
 
 from . import source, workspace
+from .addresses import ADVICE, without_credentials
 from .checks import CHEAP, Result, tell
 from .conditions import Conditions
 from .errors import BadInput
@@ -27,7 +29,7 @@ from .report import Report, Step
 from .repository import Repository
 from .review import Review
 from .scratch import Outcome, Scratch
-from .service import ANSWERS_FILE, Service, resolved
+from .service import Service, resolved
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class Wishes:
     lock: bool = True
     check: bool = True
     yes: bool = False
+    answers_file: str | None = None
 
 
 @dataclass(frozen=True)
@@ -74,12 +77,12 @@ class Engine:
         import_copier_meanwhile()
         try:
             recover(resolved(wishes.project), report)
-            service = Service.around(wishes.project)
+            service = Service.around(wishes.project, wishes.answers_file)
             repository = Repository.around(service.folder)
             with held(repository, report) as journal:
                 repository.check_clean()
                 answers = service.answers()
-                with source.opened(str(answers["_src_path"])) as template:
+                with source.opened(service.address(answers)) as template:
                     recorded = template.at(str(answers["_commit"]))
                     yield cls(wishes, report, service, journal, template, recorded)
         except BrokenPipeError:
@@ -98,7 +101,7 @@ class Engine:
     @cached_property
     def answers(self) -> Answers:
         """What the service has answered to the questions of its version."""
-        return self.recorded.questions.recorded(self.service.answers(), ANSWERS_FILE)
+        return self.recorded.questions.recorded(self.service.answers(), self.service.answers_file)
 
     @property
     def modules(self) -> list[str]:
@@ -116,7 +119,9 @@ class Engine:
         """An empty review of a change that a command makes."""
         version = self.recorded.version
         after = target.version if target else version
-        return Review(self.service, f"new-service {verb}", message, version, after)
+        chosen = self.wishes.answers_file
+        flags = f" --answers-file {quote(chosen)}" if chosen else ""
+        return Review(self.service, f"new-service {verb}{flags}", message, version, after)
 
     def run(self, target: source.Template, given: Answers, review: Review) -> int:
         """Bring the service to `target` and the answers `given`; 0, or 3 if nothing was applied.
@@ -124,9 +129,9 @@ class Engine:
         Raises:
             NewServiceError, KeyboardInterrupt: the service is as it was.
         """
-        target.questions.recorded({**self.service.answers(), **given}, ANSWERS_FILE)
+        target.questions.recorded({**self.service.answers(), **given}, self.service.answers_file)
         near = not (self.recorded.asks_origin or target.asks_origin)
-        scratch = Scratch.of(self.repository, target, near=near)
+        scratch = Scratch.of(self.repository, self.service, target, near=near)
         losses = self._losses(scratch, target, self._render(scratch, target, given))
         outcome = scratch.outcome()
         losses.merge_binaries(outcome)
@@ -150,6 +155,12 @@ class Engine:
         review.changes = outcome.changes
         if review.confirms and self.asks and not review.refused and not self.wishes.dry_run:
             review.confirm(self.report)
+        address = str(self.service.answers()["_src_path"])
+        if without_credentials(address) != address:
+            review.notes.append(
+                f"user and password are gone from {self.service.answers_file}, not from git's "
+                f"history: replace them, and {ADVICE}"
+            )
         review.applied = bool(outcome.changes) and not review.refused and not self.wishes.dry_run
         if review.applied:
             self._apply(scratch, outcome, review)
@@ -162,11 +173,15 @@ class Engine:
         # A spinner would spoil the prompts.
         with nullcontext() if self.asks else self.report.waiting("rendered"), step:
             update_by_copier(
-                target, scratch.folder, given, variables=scratch.variables, ask=self.asks
+                target, scratch.service, given, variables=scratch.variables, ask=self.asks
             )
-        answers = target.questions.recorded(Service(scratch.folder).answers(), ANSWERS_FILE)
+        file = self.service.answers_file
+        answers = target.questions.recorded(scratch.service.answers(), file)
         self._check_answers(target, given, answers)
         self.report.line(step)
+        if unasked := sorted(given.keys() - answers.keys()):
+            detail = f"not asked of this service: {', '.join(unasked)}"
+            self.report.line(Step("answers", detail, "·"))
         return answers
 
     def _check_answers(self, target: source.Template, given: Answers, now: Answers) -> None:
@@ -181,7 +196,7 @@ class Engine:
                     )
                 raise BadInput(
                     f"template {target.version} does not take {name} = {self.answers[name]!r}, "
-                    f"which {ANSWERS_FILE} has.",
+                    f"which {self.service.answers_file} has.",
                     "see the template's CHANGELOG, or stay at the version that you have.",
                 )
         computed = {name for name, each in target.questions.asked.items() if each.computed}
@@ -198,15 +213,19 @@ class Engine:
         return Losses(
             scratch,
             self.service.folder,
-            partial(_render_alone, self.recorded, self.answers),
-            partial(_render_alone, target, after),
-            partial(_render_alone, self.recorded, self.answers | {"modules": all_modules}),
+            partial(self._render_alone, self.recorded, self.answers),
+            partial(self._render_alone, target, after),
+            partial(self._render_alone, self.recorded, self.answers | {"modules": all_modules}),
         )
 
     @cached_property
     def workspace(self) -> Path | None:
         """The root of the uv workspace around the service, which locks it."""
         return workspace.around(self.service.folder)
+
+    def _render_alone(self, template: source.Template, answers: Answers, folder: Path) -> None:
+        name = self.service.answers_file
+        render(template, folder, answers, defaults={}, ask=False, answers_file=name)
 
     def _lock(self, scratch: Scratch, target: source.Template) -> bool:
         if self.workspace:
@@ -227,7 +246,7 @@ class Engine:
             if name == "lock" and self.workspace:
                 continue  # it has none of its own
             with self.report.waiting(name):
-                results.append(Result.of(name, partial(check, Service(scratch.folder))))
+                results.append(Result.of(name, partial(check, scratch.service)))
             tell(self.report, results[-1])
         return results
 
@@ -237,7 +256,3 @@ class Engine:
         review.variables = followed.variables
         if followed.obstacle:
             review.notes.append(followed.obstacle)
-
-
-def _render_alone(template: source.Template, answers: Answers, folder: Path) -> None:
-    render(template, folder, answers, defaults={}, ask=False)

@@ -20,10 +20,21 @@ def environment() -> dict[str, str]:
     return {**os.environ, **ours}
 
 
+def appended(*settings: tuple[str, str]) -> dict[str, str]:
+    """Variables for a git that has `settings` after those of its user."""
+    given = os.environ.get("GIT_CONFIG_COUNT", "")
+    start = int(given) if given.isdecimal() else 0
+    variables = {"GIT_CONFIG_COUNT": str(start + len(settings))}
+    for at, (key, value) in enumerate(settings, start):
+        variables |= {f"GIT_CONFIG_KEY_{at}": key, f"GIT_CONFIG_VALUE_{at}": value}
+    return variables
+
+
 def isolated(settings: Mapping[str, str]) -> dict[str, str]:
     """Variables for a git that has `settings` and an identity, and nothing of its user's.
 
-    Hooks, signing, line ends, ignored names and filters have no say then.
+    Hooks, signing, line ends, ignored names and filters have no say then, nor has what forbids to
+    read other repositories on this disk.
     """
     settings = {
         "safe.directory": "*",
@@ -38,8 +49,12 @@ def isolated(settings: Mapping[str, str]) -> dict[str, str]:
         "GIT_CONFIG_NOSYSTEM": "1",
         "GIT_CONFIG_PARAMETERS": "",
         "GIT_TEMPLATE_DIR": "",
+        "GIT_PROTOCOL_FROM_USER": "1",
         "GIT_CONFIG_COUNT": str(len(settings)),
     }
+    allowed = os.environ.get("GIT_ALLOW_PROTOCOL")
+    if allowed is not None:
+        variables["GIT_ALLOW_PROTOCOL"] = f"file:{allowed}"
     for at, (key, value) in enumerate(settings.items()):
         variables |= {f"GIT_CONFIG_KEY_{at}": key, f"GIT_CONFIG_VALUE_{at}": value}
     return variables

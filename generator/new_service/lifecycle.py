@@ -1,15 +1,20 @@
 """Change a service that lives: add or remove modules, or update it. One engine does all three."""
 
+import shlex
+from pathlib import Path
+
+from .data import given_answers
 from .engine import Engine, Wishes
 from .errors import BadInput
 from .preview import confirm
-from .questions import Questions, split_data
+from .questions import Answers, Questions
 from .report import Report, Step
-from .service import ANSWERS_FILE
 from .versions import target_of
 
 
-def add(modules: list[str], data: list[str], wishes: Wishes, report: Report) -> int:
+def add(
+    modules: list[str], data: list[str], data_file: Path | None, wishes: Wishes, report: Report
+) -> int:
     """Add modules, and what they need, to a service; 0, or 3 if nothing was applied.
 
     Raises:
@@ -24,17 +29,19 @@ def add(modules: list[str], data: list[str], wishes: Wishes, report: Report) -> 
                     f"the module {module} is there already.",
                     f"modules that are not: {_but(questions, engine.modules)}.",
                 )
-        given = questions.checked(split_data(data), "--data")
-        for name in given:
-            if name in engine.answers:
+        given = _given(engine, questions, data, data_file)
+        for name, answer in given.items():
+            if name in engine.answers and answer != engine.answers[name]:
                 raise BadInput(
-                    f"--data: {name} is answered already, in {ANSWERS_FILE}.", "leave it out."
+                    f"{name} is answered already, in {engine.service.answers_file}.",
+                    f"leave it out, or change it: new-service update --data {name}=...",
                 )
         everything = questions.with_needs([*engine.modules, *modules])
         added = [each for each in everything if each not in engine.modules]
         _agree_to_needs(engine, modules, [each for each in added if each not in modules])
         given |= {"modules": everything}
-        review = engine.review(f"add {' '.join(modules)}", f"Add {', '.join(added)}")
+        command = shlex.join(["add", *modules, *_flags(data, data_file)])
+        review = engine.review(command, f"Add {', '.join(added)}")
         return engine.run(engine.recorded, given, review)
 
 
@@ -83,21 +90,53 @@ def remove(modules: list[str], wishes: Wishes, report: Report) -> int:
         return engine.run(engine.recorded, {"modules": rest}, review)
 
 
-def update(to: str | None, wishes: Wishes, report: Report) -> int:
+def update(
+    to: str | None, data: list[str], data_file: Path | None, wishes: Wishes, report: Report
+) -> int:
     """Move a service to a newer version of its template; 0, or 3 if nothing was applied.
 
-    `to` is a version or a range; by default it is the newest inside the service's pin.
+    `to` is a version or a range; by default it is the newest inside the service's pin. Answers
+    that are given replace those that the service has; with them there is something to do at the
+    newest version, too.
 
     Raises:
         NewServiceError, KeyboardInterrupt: the service is as it was.
     """
     with Engine.opened(wishes, report) as engine:
         target = target_of(engine.template, engine.recorded, engine.service, to)
-        command = f"update --to {to}" if to else "update"
+        given = _given(engine, target.questions, data, data_file)
+        new = sorted(name for name in given if given[name] != engine.answers.get(name))
+        command = shlex.join(["update", *(["--to", to] if to else []), *_flags(data, data_file)])
         review = engine.review(command, f"Update to template {target.version}", target)
         if target.commit == engine.recorded.commit:
-            return review.finish(report)
-        return engine.run(target, {}, review)
+            if not new:
+                return review.finish(report)
+            review.message = f"Change {', '.join(new)}"
+        return engine.run(target, given, review)
+
+
+def _given(
+    engine: Engine, questions: Questions, data: list[str], data_file: Path | None
+) -> Answers:
+    """The answers that are given; a file of all answers names the modules, too.
+
+    Raises:
+        BadInput: one is not an answer, or they name other modules.
+    """
+    given = given_answers(questions, data, data_file)
+    modules = given.pop("modules", None)
+    if isinstance(modules, list) and set(modules) != set(engine.modules):
+        raise BadInput(
+            f"modules is answered already, in {engine.service.answers_file}.",
+            "leave it out: new-service add and new-service remove change the modules.",
+        )
+    return given
+
+
+def _flags(data: list[str], data_file: Path | None) -> list[str]:
+    """The options by which the same answers are given again."""
+    named = [] if data_file is None else ["--data-file", str(data_file)]
+    return [*named, *(word for each in data for word in ("--data", each))]
 
 
 def _but(questions: Questions, modules: list[str]) -> str:

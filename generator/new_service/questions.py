@@ -222,19 +222,6 @@ class Questions:
                 )
 
 
-def split_data(data: list[str]) -> dict[str, object]:
-    """What `--data KEY=VALUE` gives.
-
-    Raises:
-        BadInput: one is not of that form.
-    """
-    pairs = [each.partition("=") for each in data]
-    for key, equals, _ in pairs:
-        if not equals or not key:
-            raise BadInput(f"--data {key!r} has no value.", "write it as --data KEY=VALUE.")
-    return {key.strip(): value for key, _, value in pairs}
-
-
 def _question(name: str, details: object) -> Question:
     if not isinstance(details, dict):
         details = {"default": details}

@@ -13,6 +13,7 @@ from typing import cast
 
 from .errors import BadInput, TemplateUnavailable, invalid_answer
 from .questions import Answers
+from .service import Service
 from .source import Template
 
 
@@ -53,11 +54,17 @@ def _compile_once() -> None:
 
 
 def render(
-    template: Template, folder: Path, answers: Answers, *, defaults: Answers, ask: bool
+    template: Template,
+    folder: Path,
+    answers: Answers,
+    *,
+    defaults: Answers,
+    ask: bool,
+    answers_file: str | None = None,
 ) -> dict[str, object]:
     """Render `template` into `folder`; the questions not in `answers` are asked, or take defaults.
 
-    Returns all answers, the computed ones included.
+    Returns all answers, the computed ones included. `answers_file` is by default the template's.
 
     Raises:
         BadInput: an answer is not valid, or `folder` cannot be written.
@@ -71,6 +78,7 @@ def render(
             template.url,
             folder,
             dict(answers),
+            answers_file=answers_file,
             vcs_ref=template.commit or None,
             settings=copier.Settings(),
             defaults=not ask,
@@ -81,15 +89,20 @@ def render(
 
 
 def update(
-    template: Template, folder: Path, answers: Answers, *, variables: Mapping[str, str], ask: bool
+    template: Template,
+    service: Service,
+    answers: Answers,
+    *,
+    variables: Mapping[str, str],
+    ask: bool,
 ) -> None:
-    """Bring the service in `folder` to `template` and `answers`, its edits kept; or conflicts.
+    """Bring `service` to `template` and `answers`, its edits kept; or conflicts.
 
     Of the questions that have no recorded answer, those not in `answers` are asked, or take
     defaults. Git runs with `variables` besides the template's.
 
     Raises:
-        NewServiceError, KeyboardInterrupt: as for `render`; `folder` may be half updated.
+        NewServiceError, KeyboardInterrupt: as for `render`; it may be half updated.
     """
     with _in_our_words({**template.variables, **variables}, template.cache):
         import copier
@@ -99,8 +112,9 @@ def update(
             # Templates may ask whether there is an answers file, by `_external_data`.
             warnings.simplefilter("ignore", MissingFileWarning)
             copier.run_update(
-                folder,
+                service.folder,
                 dict(answers),
+                answers_file=service.answers_file,
                 vcs_ref=template.commit,
                 settings=copier.Settings(),
                 defaults=not ask,

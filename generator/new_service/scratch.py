@@ -7,19 +7,28 @@ import os
 import re
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
 
+import yaml
+
+from .addresses import without_credentials
 from .errors import BadInput
 from .git import environment, git, names
 from .repository import Repository
-from .service import ANSWERS_FILE
+from .service import Service
 from .source import Template
 from .trees import Change, Stage, differences
 
 _SUBMODULE = "160000"
+# In a YAML file; a long value goes on in lines of its own.
+_ADDRESS = re.compile(r"^_src_path:.*(?:\n[ \t].*)*", re.MULTILINE)
 _CONFLICT = re.compile(r"^<{7} [^\n]*\n(.*?)^={7}\n(.*?)^>{7} [^\n]*$", re.MULTILINE | re.DOTALL)
+
+
+def _lines(address: object) -> str:
+    return yaml.safe_dump({"_src_path": address}).rstrip("\n")
 
 
 @dataclass
@@ -41,18 +50,24 @@ class Outcome:
 class Scratch:
     """The copy; its root is the service's folder, wherever that is in its own repository."""
 
-    folder: Path
+    service: Service
+    """What is at the root."""
     before: str
     """The tree of the last commit."""
     variables: dict[str, str]
     """For every git in here, Copier's too."""
     address: str
-    """Of the template, as the service records it."""
-    near: str
-    """Where Copier gets it here: `address`, or a clone on this disk."""
+    """What the answers file says of the template's address, without a user and a password."""
+
+    @property
+    def folder(self) -> Path:
+        """The root."""
+        return self.service.folder
 
     @classmethod
-    def of(cls, repository: Repository, template: Template, *, near: bool) -> Self:
+    def of(
+        cls, repository: Repository, service: Service, template: Template, *, near: bool
+    ) -> Self:
         """Copy the last commit of a service into the state folder of its repository.
 
         With `near`, Copier works with the clone that we have: it fetches from an address that it
@@ -60,21 +75,23 @@ class Scratch:
         """
         folder, tree = repository.state / "service", repository.tree
         variables = {**template.variables, "GIT_DEFAULT_HASH": repository.object_format}
-        there = str(template.clone) if near else template.url
-        ours = cls(folder, tree, variables, template.url, there)
+        found = _ADDRESS.search((service.folder / service.answers_file).read_text("utf-8"))
+        recorded = found[0] if found else _lines(service.answers()["_src_path"])
+        address = without_credentials(recorded)
+        ours = cls(replace(service, folder=folder), tree, variables, address)
         git(repository.state, "init", "--quiet", str(folder), variables=variables)
         alternates = folder / ".git" / "objects" / "info" / "alternates"
         alternates.write_bytes(os.fsencode(repository.objects) + b"\n")
         commit = ours.git("commit-tree", tree, "-m", "before")
         ours.git("reset", "--quiet", "--hard", commit)
-        if near:
-            ours._write_address(template.url, there)
-            ours.git("commit", "--quiet", "--all", "--allow-empty", "--message", "near")
+        there = str(template.clone) if near else template.url
+        ours._write_address(_lines(there))
+        ours.git("commit", "--quiet", "--all", "--allow-empty", "--message", "near")
         return ours
 
-    def _write_address(self, old: str, new: str) -> None:
-        answers = self.folder / ANSWERS_FILE
-        text = answers.read_text("utf-8").replace(f"_src_path: {old}\n", f"_src_path: {new}\n")
+    def _write_address(self, lines: str) -> None:
+        answers = self.folder / self.service.answers_file
+        text = _ADDRESS.sub(lambda _: lines, answers.read_text("utf-8"))
         answers.write_text(text, "utf-8", newline="\n")
 
     def git(self, *arguments: str, index: Path | None = None) -> str:
@@ -92,7 +109,7 @@ class Scratch:
                     "move the submodule to another folder.",
                 )
         stages = [entry for entry in entries if entry.number != "0"]
-        self._write_address(self.near, self.address)
+        self._write_address(self.address)
         self.git("add", "--all", "--force")
         return Outcome(self.changes(), stages)
 

@@ -8,11 +8,12 @@ import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import source, team
 from .combinations import combine, cost, name, pairs, shard_of
+from .data import given_answers
 from .errors import BadInput
 from .programs import end_all, find_uv
 from .questions import Questions
@@ -40,6 +41,8 @@ class Wishes:
     newest: bool = False
     keep: Path | None = None
     junit: Path | None = None
+    data: list[str] = field(default_factory=list)
+    data_file: Path | None = None
 
 
 def smoke(wishes: Wishes, report: Report) -> int:
@@ -54,9 +57,13 @@ def smoke(wishes: Wishes, report: Report) -> int:
     if wishes.jobs < 1:
         raise BadInput(f"{wishes.jobs} jobs would do nothing.", "the least is --jobs 1.")
     ours = team.read()
-    with source.opened(team.template_url(None, ours), ours.template_version) as template:
+    url = team.template_url(None, ours)
+    with source.opened(url, ours.template_version) as template:
         questions = template.questions
-    everything = combine(questions, wishes.strength)
+    if url:  # for the commands of each trial: services do not record a password
+        os.environ["NEW_SERVICE_TEMPLATE"] = url if template.had_credentials else template.url
+    given = given_answers(questions, wishes.data, wishes.data_file)
+    everything = combine(questions, wishes.strength, given)
     chosen = shard_of(everything, wishes.shard)
     if wishes.listed:
         format_ = "json" if report.as_json else wishes.format
@@ -66,7 +73,7 @@ def smoke(wishes: Wishes, report: Report) -> int:
     allowed_seconds()
     with _folder(wishes.keep) as folder:
         trials = [
-            Trial(questions, each, number, folder / f"smoke-{number:02}", wishes.newest)
+            Trial(questions, each, number, folder / f"smoke-{number:02}", wishes.newest, given)
             for number, each in enumerate(everything, 1)
             if each in chosen
         ]
@@ -74,7 +81,8 @@ def smoke(wishes: Wishes, report: Report) -> int:
         _run(trials, wishes.jobs, folder, report)
     if wishes.junit is not None:
         write_junit(wishes.junit, {each.id: each.results for each in trials})
-    return _conclude(trials, questions, report)
+    total = len(pairs(questions, combine(questions, "all", given)))
+    return _conclude(trials, questions, total, report)
 
 
 @contextmanager
@@ -145,9 +153,8 @@ def _tell(trial: Trial, report: Report) -> None:
             report.say(f"        {line}")
 
 
-def _conclude(trials: list[Trial], questions: Questions, report: Report) -> int:
+def _conclude(trials: list[Trial], questions: Questions, total: int, report: Report) -> int:
     executed = [each.answers for each in trials if not each.obstacle]
-    total = len(pairs(questions, combine(questions, "all")))
     covered = len(pairs(questions, executed))
     failed = [each for each in trials if each.failed]
     report.say(f"  {covered} of {total} pairs of options were executed.")

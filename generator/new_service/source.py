@@ -9,12 +9,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import yaml
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import Version
 
+from .addresses import ADVICE, Address, without_credentials
 from .errors import BadInput, ProgramMissing, TemplateUnavailable
 from .git import RELEASE, describe, git, isolated, names
 from .questions import ORIGIN, Questions
@@ -27,7 +27,7 @@ class Template:
     """One version of a template, in a clone that lives as long as `opened` lasts."""
 
     url: str
-    """What the answers file records."""
+    """What Copier takes it by, and what the answers file of a new service records."""
     clone: Path
     """A bare clone with every version."""
     commit: str
@@ -38,6 +38,8 @@ class Template:
     """Environment for Copier, in which git finds `url` in `clone`."""
     cache: Path
     """Where Copier keeps what it fetches; in the user's cache an older clone would prune tags."""
+    had_credentials: bool = False
+    """Whether it was opened by an address with a user or a password, which nothing records."""
 
     def at(self, version: str) -> "Template":
         """Another version of the template: a tag, or what an answers file records.
@@ -49,7 +51,7 @@ class Template:
             return self._in(version)
         except subprocess.CalledProcessError as unknown:
             raise TemplateUnavailable(
-                f"the template {without_credentials(self.url)} has no version {version}.",
+                f"the template {self.url} has no version {version}.",
                 "upgrade new-service, which carries the versions of its own template, or ask who "
                 "hosts this one.",
             ) from unknown
@@ -130,23 +132,26 @@ def opened(url: str | None = None, version: str | None = None) -> Iterator[Templ
         BadInput: `version` is neither a version nor a range.
         ProgramMissing: git is not installed.
     """
-    address = _address(url or canonical_url())
-    location = _embedded() if address == canonical_url() else Path(address)
+    address = _with_credentials(Address.of(url or canonical_url()))
+    is_ours = address.url == canonical_url()
+    location = str(_embedded()) if is_ours else address.for_git
+    # What its user forbids git, such as reading files, does not apply to what we carry.
+    variables = isolated({}) if is_ours else address.variables
     with tempfile.TemporaryDirectory(prefix="new-service-") as folder:
         clone = Path(folder, "template.git")
-        _clone(str(location) if location.exists() else _for_git(address), clone, address)
+        _clone(location, clone, address.url, variables)
         # Of a checkout, its own state is meant, released or not.
-        commit = (
-            "HEAD" if version is None and location.is_dir() else _choose(clone, version, address)
-        )
+        is_checkout = (is_ours or address.is_path) and Path(location).is_dir()
+        commit = "HEAD" if version is None and is_checkout else _choose(clone, version, address.url)
         yield Template(
-            url=address,
+            url=address.url,
             clone=clone,
-            commit=_resolve(clone, commit, address),
+            commit=_resolve(clone, commit, address.url),
             version=describe(clone, commit),
-            questions=_questions(clone, commit, address),
+            questions=_questions(clone, commit, address.url),
             variables=_redirect(address, clone),
             cache=Path(folder, "cache"),
+            had_credentials=address.user is not None,
         )
 
 
@@ -167,14 +172,12 @@ def newest_few(clone: Path) -> str:
     return ", ".join(map(str, releases(clone)[:5])) or "none is released yet"
 
 
-def _address(url: str) -> str:
-    """`url` as Copier takes it: a local path in full, `git+` before what does not end in .git."""
-    path = Path(os.path.expanduser(url))  # noqa: PTH111  that of Path fails for unknown users
-    if path.exists():
-        return str(path.resolve())
-    if "://" in url and not url.startswith("git+") and not url.endswith(".git"):
-        return f"git+{url}"
-    return url
+def _with_credentials(address: Address) -> Address:
+    """Those that NEW_SERVICE_TEMPLATE has for the same template: services do not record them."""
+    given = os.environ.get("NEW_SERVICE_TEMPLATE")
+    ours = Address.of(given) if given else address
+    is_known = ours.is_same(address) and ours.user is not None
+    return replace(ours, url=address.url) if is_known else address
 
 
 def _embedded() -> Path:
@@ -185,13 +188,13 @@ def _embedded() -> Path:
     return Path(__file__).with_name("template.bundle")
 
 
-def _clone(location: str, clone: Path, address: str) -> None:
-    shown = without_credentials(address)
+def _clone(location: str, clone: Path, shown: str, variables: Mapping[str, str]) -> None:
     try:
         git(
             clone.parent,
             "-c", "core.fsync=none", "clone", "--quiet", "--mirror", "--", location, str(clone),
             timeout=_CLONE_SECONDS,
+            variables=variables,
         )  # fmt: skip
     except FileNotFoundError as missing:
         raise ProgramMissing(
@@ -207,18 +210,9 @@ def _clone(location: str, clone: Path, address: str) -> None:
         reason = without_credentials(said[1] if said else str(failed.stderr))
         raise TemplateUnavailable(
             f"the template {shown} cannot be had: {reason}",
-            "--template takes the address of a git repository; check it and your access to it.",
+            "--template takes the address of a git repository; check it and your access to it. "
+            f"If it asks for a user and a password, {ADVICE}.",
         ) from failed
-
-
-def _for_git(address: str) -> str:
-    """The address without Copier's `git+`, which git does not know."""
-    return address.removeprefix("git+")
-
-
-def without_credentials(text: str) -> str:
-    """`text` with the user and password of every URL in it left out."""
-    return re.sub(r"(?<=://)[^/@\s]+@", "", text)
 
 
 def _choose(clone: Path, wanted: str | None, address: str) -> str:
@@ -240,7 +234,7 @@ def _choose(clone: Path, wanted: str | None, address: str) -> str:
         found = next((tag for tag in (wanted, f"v{wanted}") if tag in tags), None)
     if found is None:
         raise TemplateUnavailable(
-            f"the template {without_credentials(address)} has no version {wanted}.",
+            f"the template {address} has no version {wanted}.",
             f"versions that it has: {newest_few(clone)}.",
         )
     return found
@@ -251,7 +245,7 @@ def _resolve(clone: Path, commit: str, address: str) -> str:
         return _commit(clone, commit)
     except subprocess.CalledProcessError as failed:
         raise TemplateUnavailable(
-            f"the template {without_credentials(address)} has no commit yet.", "commit it first."
+            f"the template {address} has no commit yet.", "commit it first."
         ) from failed
 
 
@@ -263,8 +257,7 @@ def _commit(clone: Path, revision: str) -> str:
     )
 
 
-def _questions(clone: Path, commit: str, address: str) -> Questions:
-    shown = without_credentials(address)
+def _questions(clone: Path, commit: str, shown: str) -> Questions:
     try:
         text = git(clone, "show", f"{commit}:copier.yml")
         return Questions.from_config(yaml.safe_load(text))
@@ -280,7 +273,6 @@ def _questions(clone: Path, commit: str, address: str) -> Questions:
         ) from bad
 
 
-def _redirect(address: str, clone: Path) -> dict[str, str]:
+def _redirect(address: Address, clone: Path) -> dict[str, str]:
     """Have git read `clone` where `address` is asked for; a local path is read where it is."""
-    is_local = not urlsplit(address).scheme and "@" not in address
-    return isolated({} if is_local else {f"url.{clone}.insteadOf": _for_git(address)})
+    return isolated({} if address.is_path else {f"url.{clone}.insteadOf": address.for_git})

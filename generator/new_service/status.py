@@ -14,6 +14,7 @@ from pathlib import Path
 from packaging.version import Version
 
 from . import source
+from .addresses import without_credentials
 from .checks import residues
 from .drift import Drift, compare
 from .errors import BadInput, NewServiceError, TemplateUnavailable
@@ -21,7 +22,7 @@ from .journal import recover
 from .questions import Answers
 from .rendering import import_copier_meanwhile, render
 from .report import Report
-from .service import ANSWERS_FILE, Service, resolved
+from .service import ANSWERS_FILE, Service, has_answers, resolved
 from .source import Template, releases
 from .versions import newest_inside, pin_of
 
@@ -66,14 +67,19 @@ class _Known:
     @property
     def rendering(self) -> "_Rendering":
         answers = sorted((name, repr(answer)) for name, answer in self.answers.items())
-        return self.template.url, self.template.commit, tuple(answers)
+        name = self.service.answers_file
+        return self.template.url, self.template.commit, name, tuple(answers)
 
 
-_Rendering = tuple[str, str, tuple[tuple[str, str], ...]]
+_Rendering = tuple[str, str, str, tuple[tuple[str, str], ...]]
 
 
-def status(folders: list[Path], *, check: bool, report: Report) -> int:
+def status(
+    folders: list[Path], *, check: bool, report: Report, answers_file: str | None = None
+) -> int:
     """Print where the services in `folders` stand, default: the one around here.
+
+    `answers_file` is the one of each that counts, where they have several.
 
     Returns 1 if `check` is set and one is outdated, off its pin, or cannot be read; else 0.
 
@@ -83,10 +89,10 @@ def status(folders: list[Path], *, check: bool, report: Report) -> int:
     rows = [Row(resolved(folder)) for folder in folders]
     if not rows:
         recover(resolved(Path()), report)
-        rows = [Row(Service.around(Path()).folder)]
+        rows = [Row(Service.around(Path(), answers_file).folder)]
     importing = import_copier_meanwhile()
     with ExitStack() as stack, report.waiting(f"{len(rows)} services"):
-        known = list(_read(rows, stack, report))
+        known = list(_read(rows, answers_file, stack, report))
         importing.join()  # before the process is copied
         _look_for_drift(known, stack)
     _print(rows, report)
@@ -94,31 +100,34 @@ def status(folders: list[Path], *, check: bool, report: Report) -> int:
     return 1 if check and not all(row.is_well for row in rows) else 0
 
 
-def _read(rows: list[Row], stack: ExitStack, report: Report) -> Iterator[_Known]:
+def _read(
+    rows: list[Row], answers_file: str | None, stack: ExitStack, report: Report
+) -> Iterator[_Known]:
     """The services that can be read; the rows of the others say why not."""
     opened: dict[str, Template | NewServiceError] = {}
     at: dict[tuple[str, str], Template] = {}
     for row in rows:
         try:
             recover(row.path, report)
-            service = _service(row.path)
+            service = _service(row.path, answers_file)
             answers = service.answers()
-            url, recorded = str(answers["_src_path"]), str(answers["_commit"])
-            row.template = source.without_credentials(url)
+            url, recorded = service.address(answers), str(answers["_commit"])
+            row.template = without_credentials(str(answers["_src_path"]))
             template = _opened(url, opened, stack)
             if (url, recorded) not in at:
                 at[url, recorded] = template.at(recorded)
             mine = at[url, recorded]
             _compare_versions(row, service, template, mine)
-            yield _Known(row, service, mine, mine.questions.recorded(answers, ANSWERS_FILE))
+            yield _Known(row, service, mine, mine.questions.recorded(answers, service.answers_file))
         except NewServiceError as error:
             row.error = error.message
 
 
-def _service(folder: Path) -> Service:
-    if not (folder / ANSWERS_FILE).is_file():
-        raise BadInput(f"no service: there is no {ANSWERS_FILE}.", "name a service's folder.")
-    return Service(folder)
+def _service(folder: Path, answers_file: str | None) -> Service:
+    if not has_answers(folder, answers_file):
+        name = answers_file or ANSWERS_FILE
+        raise BadInput(f"no service: there is no {name}.", "name a service's folder.")
+    return Service.around(folder, answers_file)
 
 
 def _opened(url: str, opened: dict[str, Template | NewServiceError], stack: ExitStack) -> Template:
@@ -156,7 +165,7 @@ def _look_for_drift(known: list[_Known], stack: ExitStack) -> None:
     scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="new-service-")))
     templates: dict[tuple[str, str], Template] = {}
     jobs = []
-    for number, ((url, commit, _), group) in enumerate(groups.items()):
+    for number, ((url, commit, *_), group) in enumerate(groups.items()):
         if (url, commit) not in templates:
             folder = scratch / f"template-{number}"
             templates[url, commit] = group[0].template.exported(folder) or group[0].template
@@ -202,12 +211,18 @@ def _look(job: _Job) -> list[_Finding]:
     # Processes that share Copier's cache would lock each other out of it.
     own = replace(job.template, cache=job.template.cache.with_name(f"cache-{os.getpid()}"))
     try:
-        render(own, job.folder, job.answers, defaults={}, ask=False)
+        render(
+            own,
+            job.folder,
+            job.answers,
+            defaults={},
+            ask=False,
+            answers_file=job.services[0].answers_file,
+        )
     except NewServiceError as error:
         return [_Finding(Drift([], []), [], error.message) for _ in job.services]
     findings = [
-        _Finding(compare(job.folder, service.folder), _leftovers(service))
-        for service in job.services
+        _Finding(compare(job.folder, service), _leftovers(service)) for service in job.services
     ]
     shutil.rmtree(job.folder)
     return findings

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from .errors import BadInput
+from .questions import Answers, Questions
 
 
 @dataclass(frozen=True)
@@ -16,6 +17,15 @@ class Team:
     template_version: str | None = None
     defaults: dict[str, object] = field(default_factory=dict)
     path: Path = Path()
+
+    def defaults_for(self, questions: Questions) -> Answers:
+        """The defaults for a version of a template; keys that it does not ask are left out.
+
+        Raises:
+            BadInput: one is not an answer to its question.
+        """
+        asked = questions.without_computed(self.defaults)
+        return questions.recorded(asked, f"the team file {self.path}")
 
 
 def read() -> Team:

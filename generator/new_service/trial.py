@@ -13,9 +13,9 @@ from .checks import CHEAP, Failed, Result
 from .combinations import Combination, name
 from .git import commit_all, git, names
 from .programs import TookTooLong, find_uv, run
-from .questions import Questions
+from .questions import Answers, Questions
 from .report import Step
-from .service import ANSWERS_FILE, Service
+from .service import Service
 from .trees import differences
 from .validate import Terms, allowed_seconds, checks_of, run_checks
 
@@ -39,6 +39,8 @@ class Trial:
     """Where the service comes to be; not there yet."""
     newest: bool = False
     """Lock to the newest packages, instead of those that the template was tested with."""
+    given: Answers = field(default_factory=dict)
+    """Answers that every combination has; those to questions with choices are in `answers`."""
     results: list[Result] = field(default_factory=list)
     seconds: float = 0.0
 
@@ -66,13 +68,24 @@ class Trial:
 
     def options(self) -> list[str]:
         """What `create` needs to make it again."""
-        return [self.folder.name, "--yes", *_data(self.answers)]
+        return [self.folder.name, "--yes", *_data(self._answers)]
+
+    @property
+    def _answers(self) -> Answers:
+        """Without choices that are given, but not asked in this combination."""
+        asked = self.questions.asked
+        given = {
+            key: value
+            for key, value in self.given.items()
+            if not (asked[key].choices or asked[key].type == "bool")
+        }
+        return {**given, **self.answers}
 
     def _steps(self) -> Iterator[Result]:
         yield (created := Result.of("create", self._create))
         if created.status != "passed":
             return
-        service = Service(self.folder)
+        service = Service.at(self.folder)
         try:
             self._make_environment(service)
         except _Impossible as why:
@@ -80,7 +93,7 @@ class Trial:
             return
         terms = Terms(variables=variables_of(self.answers, os.environ), python=_python(service))
         yield from run_checks(service, checks_of(service), terms)
-        yield from self._changes(terms)
+        yield from self._changes(service, terms)
 
     def _create(self) -> str:
         newest = ["--no-lock"] if self.newest else []
@@ -102,13 +115,13 @@ class Trial:
         if made.returncode != 0:
             raise _Impossible(" ".join(made.stdout.removeprefix("error:").split()))
 
-    def _changes(self, terms: Terms) -> Iterator[Result]:
+    def _changes(self, service: Service, terms: Terms) -> Iterator[Result]:
         """Edit every file, add a module or remove one, and take that back."""
         module = self._module()
         if module is None:
             return
         edited: set[str] = set()
-        yield (done := Result.of("edit", partial(_edit, self.folder, edited)))
+        yield (done := Result.of("edit", partial(_edit, service, edited)))
         if done.status == "failed":
             return
         before, commits = self._modules(), git(self.folder, "log", "--format=%H", "-2").split()
@@ -127,7 +140,7 @@ class Trial:
             yield (done := Result.of(title, change))
             if done.status == "failed":
                 return
-            service = Service(self.folder)
+            service = Service.at(self.folder)
             checks = [each for each in checks_of(service) if each in wanted]
             for result in run_checks(service, checks, terms):
                 yield replace(result, name=f"{title}: {result.name}")
@@ -148,13 +161,13 @@ class Trial:
         return next(islice(cycle(free), self.number, None)) if free else None
 
     def _modules(self) -> list[str]:
-        modules = Service(self.folder).answers().get("modules", [])
+        modules = Service.at(self.folder).answers().get("modules", [])
         return [str(each) for each in modules] if isinstance(modules, list) else []
 
     def _forgotten(self) -> list[str]:
         """Options for the answers that went with a module which now comes back."""
-        known = Service(self.folder).answers()
-        return _data({key: value for key, value in self.answers.items() if key not in known})
+        known = Service.at(self.folder).answers()
+        return _data({key: value for key, value in self._answers.items() if key not in known})
 
     def _change(
         self, title: str, options: list[str], edited: set[str], variables: Mapping[str, str]
@@ -191,7 +204,7 @@ def variables_of(answers: Combination, environment: Mapping[str, str]) -> dict[s
     return {name: value for (name, _, answer), value in split if name and answer in chosen}
 
 
-def _data(answers: Combination) -> list[str]:
+def _data(answers: Answers) -> list[str]:
     """The options by which a command is given `answers`."""
     pairs = {
         key: ",".join(value) if isinstance(value, list) else str(value)
@@ -215,15 +228,15 @@ def _checked(command: list[str], folder: Path, **variables: str) -> str:
     return done.stdout
 
 
-def _edit(folder: Path, edited: set[str]) -> str:
+def _edit(service: Service, edited: set[str]) -> str:
     """Put a line of the owner's into each file that takes one, and commit; adds their names."""
-    for each in names(git(folder, "ls-files", "-z")):
-        path = folder / each
+    for each in names(git(service.folder, "ls-files", "-z")):
+        path = service.folder / each
         takes = path.suffix in {".py", ".toml", ".yaml", ".yml"} or path.name == "Dockerfile"
-        if takes and path.name != ANSWERS_FILE:
+        if takes and each != service.answers_file:
             path.write_text(_KEPT + path.read_text("utf-8"), "utf-8")
             edited.add(each)
-    commit_all(folder, "Edit")
+    commit_all(service.folder, "Edit")
     return ""
 
 

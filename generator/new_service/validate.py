@@ -21,7 +21,13 @@ from .service import Service, resolved
 
 
 def validate(
-    folder: Path, *, only: list[str], skip: list[str], junit: Path | None, report: Report
+    folder: Path,
+    *,
+    only: list[str],
+    skip: list[str],
+    junit: Path | None,
+    report: Report,
+    answers_file: str | None = None,
 ) -> int:
     """Run the checks of the service in `folder`; 0 if all passed, 1 if one failed.
 
@@ -30,7 +36,7 @@ def validate(
         ProgramMissing: uv or git is not installed.
     """
     recover(resolved(folder), report)
-    service = Service.at(folder)
+    service = Service.at(folder, answers_file)
     names = checks_of(service)
     _check_names([*only, *skip], names)
     wanted = [name for name in names if (not only or name in only) and name not in skip]
