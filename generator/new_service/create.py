@@ -2,12 +2,7 @@
 
 import os
 import shlex
-import shutil
 import subprocess
-import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,6 +13,7 @@ from .conditions import check_choices
 from .errors import BadInput
 from .git import commit_all, git, is_inside_work_tree
 from .locking import lock
+from .places import place
 from .programs import find_uv
 from .questions import Answers, Questions, split_data
 from .rendering import render
@@ -60,7 +56,7 @@ def create(wishes: Wishes, report: Report) -> None:
     with source.opened(url, wishes.template_version or ours.template_version) as template:
         answers = _answers(wishes, template.questions)
         defaults = template.questions.checked(ours.defaults, f"the team file {ours.path}")
-        ask = not wishes.yes and not report.as_json and sys.stdin.isatty() and sys.stdout.isatty()
+        ask = report.can_ask and not wishes.yes
         if ask:
             answers |= preview.ask_start(template.questions, answers, preset=wishes.preset)
         elif not wishes.yes:
@@ -72,7 +68,7 @@ def create(wishes: Wishes, report: Report) -> None:
         template.questions.check_needs(_names(answers.get("modules")))
         if not ask:
             check_choices(template.questions, answers)
-        with _scratch(None if wishes.dry_run else parent) as scratch:
+        with place(None if wishes.dry_run else parent) as scratch:
             _Creation(wishes, report, template, parent, scratch / "service").run(
                 answers, defaults, ask=ask
             )
@@ -231,20 +227,3 @@ def _nobody_to_ask(questions: Questions, answers: Answers) -> BadInput:
 
 def _names(modules: object) -> list[str]:
     return [str(each) for each in modules] if isinstance(modules, list) else []
-
-
-@contextmanager
-def _scratch(parent: Path | None) -> Iterator[Path]:
-    """A temporary folder in `parent` (default: the system's), gone afterwards whatever happens."""
-    where = parent or Path(tempfile.gettempdir())
-    try:
-        folder = Path(tempfile.mkdtemp(prefix=".new-service-", dir=where))
-        try:
-            yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-    except OSError as failed:
-        raise BadInput(
-            f"cannot write in {where}: {failed.strerror or failed}.",
-            "choose another --output-dir, or make room there.",
-        ) from failed

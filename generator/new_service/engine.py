@@ -5,7 +5,6 @@ is uncommitted, for its owner to review.
 """
 
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -82,13 +81,6 @@ class Engine:
                 with source.opened(str(answers["_src_path"])) as template:
                     recorded = template.at(str(answers["_commit"]))
                     yield cls(wishes, report, service, holder, template, recorded)
-        except BrokenPipeError:
-            raise
-        except OSError as failed:
-            raise BadInput(
-                f"{failed.filename or service.folder}: {failed.strerror or failed}.",
-                "nothing was changed; make room, or make it writable.",
-            ) from failed
         except subprocess.CalledProcessError as failed:
             raise BadInput(
                 f"git failed in {service.folder}: {failed.stderr}",
@@ -109,8 +101,7 @@ class Engine:
     @property
     def asks(self) -> bool:
         """Whether there is somebody to ask."""
-        terminal = sys.stdin.isatty() and sys.stdout.isatty()
-        return terminal and not self.wishes.yes and not self.report.as_json
+        return self.report.can_ask and not self.wishes.yes
 
     def review(self, verb: str, message: str, target: source.Template | None = None) -> Review:
         """An empty review of a change that a command makes."""

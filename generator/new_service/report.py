@@ -45,7 +45,14 @@ class Report:
         self.as_json = as_json
         self.stream = sys.stderr if as_json else sys.stdout
         # A user who likes no colours (https://no-color.org) likes no moving lines either.
-        self.is_lively = self.stream.isatty() and not os.environ.get("NO_COLOR")
+        wanted = not os.environ.get("NO_COLOR") and not _is_dumb()
+        self.is_lively = self.stream.isatty() and wanted
+
+    @property
+    def can_ask(self) -> bool:
+        """Whether prompts, which move the cursor, reach somebody."""
+        terminal = sys.stdin.isatty() and sys.stdout.isatty() and not _is_dumb()
+        return terminal and not self.as_json
 
     @contextmanager
     def step(self, name: str) -> Iterator[Step]:
@@ -80,4 +87,9 @@ class Report:
     def document(self, content: object) -> None:
         """Print the one JSON document, if it was asked for."""
         if self.as_json:
-            print(json.dumps(content, ensure_ascii=False, indent=2), flush=True)
+            print(json.dumps(content, indent=2), flush=True)
+
+
+def _is_dumb() -> bool:
+    """Whether the terminal can do no more than print lines."""
+    return os.environ.get("TERM") == "dumb"

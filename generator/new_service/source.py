@@ -3,7 +3,6 @@
 import os
 import re
 import subprocess
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -17,6 +16,7 @@ from packaging.version import Version
 
 from .errors import BadInput, ProgramMissing, TemplateUnavailable
 from .git import RELEASE, describe, git, isolated, names
+from .places import place
 from .questions import ORIGIN, Questions
 
 _CLONE_SECONDS = 120
@@ -132,7 +132,7 @@ def opened(url: str | None = None, version: str | None = None) -> Iterator[Templ
     """
     address = _address(url or canonical_url())
     location = _embedded() if address == canonical_url() else Path(address)
-    with tempfile.TemporaryDirectory(prefix="new-service-") as folder:
+    with place() as folder:
         clone = Path(folder, "template.git")
         _clone(str(location) if location.exists() else _for_git(address), clone, address)
         # Of a checkout, its own state is meant, released or not.

@@ -3,7 +3,6 @@
 import multiprocessing
 import os
 import shutil
-import tempfile
 from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -16,7 +15,8 @@ from packaging.version import Version
 from . import source
 from .checks import residues
 from .drift import Drift, compare
-from .errors import BadInput, NewServiceError, TemplateUnavailable
+from .errors import BadInput, NewServiceError, TemplateUnavailable, of_system
+from .places import place
 from .questions import Answers
 from .rendering import compile_once, import_copier_meanwhile, render
 from .report import Report
@@ -111,6 +111,8 @@ def _read(rows: list[Row], stack: ExitStack) -> Iterator[_Known]:
             yield _Known(row, service, mine, mine.questions.recorded(answers, ANSWERS_FILE))
         except NewServiceError as error:
             row.error = error.message
+        except OSError as failed:
+            row.error = of_system(failed).message
 
 
 def _service(folder: Path) -> Service:
@@ -152,7 +154,7 @@ def _look_for_drift(known: list[_Known], stack: ExitStack) -> None:
     groups: defaultdict[_Rendering, list[_Known]] = defaultdict(list)
     for each in known:
         groups[each.rendering].append(each)
-    scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="new-service-")))
+    scratch = stack.enter_context(place())
     templates: dict[tuple[str, str], Template] = {}
     jobs = []
     for number, ((url, commit, _), group) in enumerate(groups.items()):
@@ -201,12 +203,16 @@ def _look(job: _Job) -> list[_Finding]:
         render(own, job.folder, job.answers, defaults={}, ask=False)
     except NewServiceError as error:
         return [_Finding(Drift([], []), [], error.message) for _ in job.services]
-    findings = [
-        _Finding(compare(job.folder, service.folder), _leftovers(service))
-        for service in job.services
-    ]
+    findings = [_compare(job.folder, service) for service in job.services]
     shutil.rmtree(job.folder)
     return findings
+
+
+def _compare(rendered: Path, service: Service) -> _Finding:
+    try:
+        return _Finding(compare(rendered, service.folder), _leftovers(service))
+    except OSError as failed:
+        return _Finding(Drift([], []), [], of_system(failed).message)
 
 
 def _leftovers(service: Service) -> list[str]:
