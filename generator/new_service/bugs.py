@@ -10,7 +10,6 @@ import tempfile
 import traceback
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
-from itertools import pairwise
 
 from .errors import NewServiceError, of_system
 from .programs import find_uv
@@ -50,7 +49,7 @@ def _trace(failed: Exception) -> Iterator[str]:
 
 def _versions() -> Iterator[str]:
     """The command, what it was run with and on; nothing of the environment."""
-    yield f"command: new-service {shlex.join(sys.argv[1:])}"
+    yield f"command: new-service {shlex.join(_command())}"
     for package in ("new-service", "copier", "typer"):
         try:
             yield f"{package}: {version(package)}"
@@ -73,21 +72,26 @@ def _says(*command: str) -> str:
     return done.stdout.strip()
 
 
+def _command() -> Iterator[str]:
+    """The words of the command, without the values that `--data` gives."""
+    after_data = False
+    for word in sys.argv[1:]:
+        is_answer = after_data or word.startswith("--data=")
+        yield (
+            re.sub(r"^((?:--data=)?[^=]*=).*", r"\1***", word, flags=re.DOTALL)
+            if is_answer
+            else word
+        )
+        after_data = word == "--data"
+
+
 def _without_secrets(text: str) -> str:
     """`text` without what addresses carry beside a host and a path, and without given answers."""
     text = re.sub(r"(?<=://)[^/@\s'\"]+@", "", text)
     text = re.sub(r"(://[^\s?'\"]*)\?[^\s'\"]*", r"\1", text)
-    for value in _given():
-        text = text.replace(value, "***")
+    for given, shown in zip(sys.argv[1:], _command(), strict=True):
+        if given != shown:
+            value = given.removeprefix(shown.removesuffix("***"))
+            if len(value) >= _SHORTEST_SECRET:
+                text = text.replace(value, "***").replace(repr(value)[1:-1], "***")
     return text
-
-
-def _given() -> Iterator[str]:
-    """The values that `--data` gives."""
-    words = sys.argv[1:]
-    pairs = [after for word, after in pairwise(words) if word == "--data"]
-    pairs += [word.removeprefix("--data=") for word in words if word.startswith("--data=")]
-    for pair in pairs:
-        value = pair.partition("=")[2]
-        if len(value) >= _SHORTEST_SECRET:
-            yield from (value, shlex.quote(value))

@@ -56,11 +56,11 @@ def create(wishes: Wishes, report: Report) -> None:
     with source.opened(url, wishes.template_version or ours.template_version) as template:
         answers = _answers(wishes, template.questions)
         defaults = template.questions.checked(ours.defaults, f"the team file {ours.path}")
-        ask = report.can_ask and not wishes.yes
+        ask = not report.obstacle and not wishes.yes
         if ask:
             answers |= preview.ask_start(template.questions, answers, preset=wishes.preset)
         elif not wishes.yes:
-            raise _nobody_to_ask(template.questions, answers)
+            raise _nobody_to_ask(report.obstacle, template.questions, answers)
         elif "service_name" not in answers:
             raise BadInput(
                 "the service has no name.", "give one: new-service create orders-api --yes"
@@ -214,13 +214,13 @@ def _read_answers(path: Path) -> dict[str, object]:
     return {str(key): value for key, value in content.items() if not str(key).startswith("_")}
 
 
-def _nobody_to_ask(questions: Questions, answers: Answers) -> BadInput:
+def _nobody_to_ask(obstacle: str, questions: Questions, answers: Answers) -> BadInput:
     missing = [name for name in questions.open_names() if name not in answers]
     how = " ".join(f"--data {name}=..." for name in missing if name != "service_name")
     if "service_name" in missing:
         how = f"NAME {how}".strip()
     return BadInput(
-        f"there is nobody to ask; not answered: {', '.join(missing) or 'the confirmation'}.",
+        f"{obstacle}; not answered: {', '.join(missing) or 'the confirmation'}.",
         f"give {how}, and --yes for the defaults of the rest." if how else "add --yes.",
     )
 

@@ -101,7 +101,7 @@ class Engine:
     @property
     def asks(self) -> bool:
         """Whether there is somebody to ask."""
-        return self.report.can_ask and not self.wishes.yes
+        return not self.report.obstacle and not self.wishes.yes
 
     def review(self, verb: str, message: str, target: source.Template | None = None) -> Review:
         """An empty review of a change that a command makes."""
@@ -179,7 +179,7 @@ class Engine:
         new = sorted(now.keys() - self.answers.keys() - given.keys() - computed)
         if new and not self.wishes.yes and not self.asks:
             raise BadInput(
-                f"there is nobody to ask; not answered: {', '.join(new)}.",
+                f"{self.report.obstacle}; not answered: {', '.join(new)}.",
                 "answer on a terminal, or by --data where the command has it, or take the defaults "
                 "with --yes.",
             )

@@ -5,13 +5,9 @@ import os
 import subprocess
 from pathlib import Path
 
-_HINTS = {
-    errno.ENOSPC: "make room there",
-    errno.EDQUOT: "make room there",
-    errno.EACCES: "see to its permissions",
-    errno.EPERM: "see to its permissions",
-    errno.EROFS: "make it writable",
-}
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
+_MAKE_ROOM = "make room, or name another folder for temporary files with TMPDIR"
 
 
 class NewServiceError(Exception):
@@ -53,11 +49,22 @@ def of_system(failed: OSError) -> BadInput:
     given = (failed.filename, failed.filename2)
     paths = [os.fsdecode(each) for each in given if isinstance(each, str | bytes | os.PathLike)]
     reason = failed.strerror or str(failed) or type(failed).__name__
-    hint = _HINTS.get(failed.errno or 0, "see to that")
+    hint = "see to that"
+    if failed.errno in _FULL:
+        hint = "make room there" if paths else _MAKE_ROOM
+    elif failed.errno in _FORBIDDEN:
+        hint = "see to its permissions"
     return BadInput(
         ": ".join([" -> ".join(paths), reason] if paths else [reason]) + ".",
         f"{hint}, and run the command again.",
     )
+
+
+def of_full_disk(said: str) -> BadInput | None:
+    """A full disk, if that is why git, whose messages are English, has failed."""
+    if not any(os.strerror(each) in said for each in _FULL) and "Out of diskspace" not in said:
+        return None
+    return BadInput(f"git says: {said}", f"{_MAKE_ROOM}, and run the command again.")
 
 
 def of_program(failed: subprocess.CalledProcessError) -> BadInput:

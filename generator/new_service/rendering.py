@@ -13,7 +13,14 @@ from threading import Thread
 from types import CodeType
 from typing import cast
 
-from .errors import BadInput, NewServiceError, TemplateUnavailable, invalid_answer, of_system
+from .errors import (
+    BadInput,
+    NewServiceError,
+    TemplateUnavailable,
+    invalid_answer,
+    of_full_disk,
+    of_system,
+)
 from .git import OF_THE_CALLER
 from .questions import Answers
 from .source import Template
@@ -152,8 +159,9 @@ def _in_our_words(template: Template, folder: Path, variables: Mapping[str, str]
             "put a folder in its place.",
         ) from outside
     except ProcessExecutionError as failed:
-        raise TemplateUnavailable(
-            f"git cannot read the template: {failed.stderr}", "check git and the template."
+        raise of_full_disk(failed.stderr) or TemplateUnavailable(
+            f"git cannot read the template: {failed.stderr}",
+            "check git, the template, and the room for temporary files.",
         ) from failed
     except (copier.errors.CopierError, TemplateError, *_FROM_WITHIN) as failed:
         if (error := _told(failed, folder)) is None:

@@ -49,10 +49,15 @@ class Report:
         self.is_lively = self.stream.isatty() and wanted
 
     @property
-    def can_ask(self) -> bool:
-        """Whether prompts, which move the cursor, reach somebody."""
-        terminal = sys.stdin.isatty() and sys.stdout.isatty() and not _is_dumb()
-        return terminal and not self.as_json
+    def obstacle(self) -> str:
+        """Why nobody can be asked anything; empty if somebody can."""
+        if not (sys.stdin.isatty() and sys.stdout.isatty()):
+            return "there is nobody to ask"
+        if self.as_json:
+            return "with --json nothing is asked"
+        if _is_dumb():
+            return "this terminal shows no prompts (TERM=dumb)"
+        return ""
 
     @contextmanager
     def step(self, name: str) -> Iterator[Step]:
@@ -91,5 +96,5 @@ class Report:
 
 
 def _is_dumb() -> bool:
-    """Whether the terminal can do no more than print lines."""
+    """Whether the terminal can print lines, and nothing else."""
     return os.environ.get("TERM") == "dumb"

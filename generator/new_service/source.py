@@ -14,7 +14,7 @@ import yaml
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import Version
 
-from .errors import BadInput, ProgramMissing, TemplateUnavailable
+from .errors import BadInput, ProgramMissing, TemplateUnavailable, of_full_disk
 from .git import RELEASE, describe, git, isolated, names
 from .places import place
 from .questions import ORIGIN, Questions
@@ -205,7 +205,7 @@ def _clone(location: str, clone: Path, address: str) -> None:
     except subprocess.CalledProcessError as failed:
         said = re.search(r"fatal: (.*)", str(failed.stderr))
         reason = without_credentials(said[1] if said else str(failed.stderr))
-        raise TemplateUnavailable(
+        raise of_full_disk(reason) or TemplateUnavailable(
             f"the template {shown} cannot be had: {reason}",
             "--template takes the address of a git repository; check it and your access to it.",
         ) from failed

@@ -3,12 +3,14 @@
 import multiprocessing
 import os
 import shutil
+import sys
 from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from threading import Thread
 
 from packaging.version import Version
 
@@ -192,8 +194,22 @@ def _look_at_all(jobs: list[_Job]) -> list[list[_Finding]]:
         return [_look(job) for job in jobs]
     context = multiprocessing.get_context("fork")
     workers = min(len(jobs), os.cpu_count() or 2)
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=compile_once) as pool:
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_begin_worker) as pool:
         return list(pool.map(_look, jobs))
+
+
+def _begin_worker() -> None:
+    """Say nothing, as errors come back to the parent, and end with it also where it is killed."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+    Thread(target=_end_with_parent, daemon=True).start()
+    compile_once()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _look(job: _Job) -> list[_Finding]:
