@@ -377,7 +377,7 @@ def started(template: Path, tmp_path: Path) -> Iterator[Callable[[], subprocess.
     """Starts a `create` that waits for an index which never answers, and returns meanwhile."""
     for name in ("out", "tmp"):
         (tmp_path / name).mkdir()
-    processes = []
+    processes, connections = [], []
     with socket.socket() as index:
         index.bind(("127.0.0.1", 0))
         index.listen()
@@ -398,10 +398,12 @@ def started(template: Path, tmp_path: Path) -> Iterator[Callable[[], subprocess.
                 text=True,
             )
             processes.append(process)
-            index.accept()[0].close()
+            connections.append(index.accept()[0])
             return process
 
         yield start
+    for connection in connections:
+        connection.close()
     for process in processes:
         process.kill()
         process.wait()
