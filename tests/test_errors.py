@@ -117,7 +117,7 @@ def test_an_answer_of_no_is_not_hidden_by_a_reader_that_has_gone(in_shell: Shell
 def test_a_pipe_that_does_not_wait_is_waited_for() -> None:
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
-    fcntl.fcntl(writing, 1031, 4096)  # F_SETPIPE_SZ: less than the document
+    fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)  # less than the document
     process = subprocess.Popen(
         [COMMAND, "smoke", "--list", "--strength", "all", "--json"],
         stdout=writing, env=clean_environment(),

@@ -76,12 +76,13 @@ def _command() -> Iterator[str]:
     """The words of the command, without the values that `--data` gives."""
     after_data = False
     for word in sys.argv[1:]:
-        is_answer = after_data or word.startswith("--data=")
-        yield (
-            re.sub(r"^((?:--data=)?[^=]*=).*", r"\1***", word, flags=re.DOTALL)
-            if is_answer
-            else word
-        )
+        start, equals, _ = word.removeprefix("--data=").partition("=")
+        if after_data:
+            yield f"{start}{equals}***"
+        elif word.startswith("--data="):
+            yield f"--data={start}{equals}***"
+        else:
+            yield word
         after_data = word == "--data"
 
 
@@ -90,8 +91,7 @@ def _without_secrets(text: str) -> str:
     text = re.sub(r"(?<=://)[^/@\s'\"]+@", "", text)
     text = re.sub(r"(://[^\s?'\"]*)\?[^\s'\"]*", r"\1", text)
     for given, shown in zip(sys.argv[1:], _command(), strict=True):
-        if given != shown:
-            value = given.removeprefix(shown.removesuffix("***"))
-            if len(value) >= _SHORTEST_SECRET:
-                text = text.replace(value, "***").replace(repr(value)[1:-1], "***")
+        value = given.removeprefix(shown.removesuffix("***")) if given != shown else ""
+        if len(value) >= _SHORTEST_SECRET:
+            text = text.replace(value, "***").replace(repr(value)[1:-1], "***")
     return text
