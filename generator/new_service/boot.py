@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 
 from . import environment
 from .checks import Failed
+from .places import place
 from .programs import find_uv, poe
 from .service import Service
 
@@ -32,7 +33,7 @@ def boot(service: Service, given: Mapping[str, str]) -> str:
         raise Failed("pyproject.toml names no application: [tool.fastapi] entrypoint is missing")
     with (
         tempfile.TemporaryFile(prefix="new-service-") as log,
-        tempfile.TemporaryDirectory(prefix="new-service-") as scratch,
+        place() as scratch,
     ):
         variables = {
             **environment.scratch(service.folder),
@@ -40,7 +41,7 @@ def boot(service: Service, given: Mapping[str, str]) -> str:
             "APP_DOCS": "true",
             "DATABASE_URL": f"sqlite:///{scratch}/database.db",
             "CELERY_BROKER_URL": f"filesystem:///{scratch}/queue",
-            "CELERY_STATE_FOLDER": scratch,
+            "CELERY_STATE_FOLDER": str(scratch),
         }
         try:
             _migrate(service, variables)

@@ -1,18 +1,19 @@
 """The command line: each command is a signature and one call. Errors are printed here alone."""
 
+import errno
 import os
 import signal
+import subprocess
 import sys
 import traceback
-from io import TextIOWrapper
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, NoReturn
 
 import typer
-from typer._click.exceptions import UsageError  # Typer exports its subclasses alone
 
-from .errors import NewServiceError
+from . import streams
+from .errors import BadInput, NewServiceError, of_program, of_system
 from .report import Report
 from .variables import choose
 
@@ -297,39 +298,65 @@ def modules(as_json: Json = False) -> None:
 def main() -> NoReturn:
     """Run the command line and exit with the code that product.md's table gives."""
     choose()
+    output = streams.prepare()
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
             signal.signal(number, _interrupt)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # file names may be any bytes
     try:
-        code = app(standalone_mode=False)
-    except NewServiceError as error:
-        code = _fail(error.message, error.hint, error.exit_code)
-    except UsageError as error:
-        where = error.ctx.command_path if error.ctx else "new-service"
-        code = _fail(error.format_message(), f"{where} --help", error.exit_code)
-    except KeyboardInterrupt:
+        code = app(standalone_mode=False) or 0
+    except (KeyboardInterrupt, typer.Abort):
         code = _INTERRUPTED
-    except BrokenPipeError:  # whoever read us has gone, as with `| head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = _NOBODY_READS
+    except Exception as failed:  # noqa: BLE001  nothing above us could tell the user
+        code = _fail(_in_words(failed))
     if code == _INTERRUPTED:  # Typer makes an exit code of most interrupts
         print("\ninterrupted; nothing is left behind.", file=sys.stderr)
-    sys.exit(code)
+    sys.exit(code or _delivered(output))
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
     raise KeyboardInterrupt
 
 
-def _fail(message: str, hint: str, code: int) -> int:
+def _in_words(failed: Exception) -> NewServiceError:
+    """What ended the command, as an error with two sentences; whatever has none is a bug."""
+    match failed:
+        case NewServiceError():
+            return failed
+        case typer.TyperException():
+            context = getattr(failed, "ctx", None)
+            command = context.command_path if context else "new-service"
+            return BadInput(failed.format_message(), f"{command} --help")
+        case OSError():
+            return of_system(failed)
+        case subprocess.CalledProcessError():
+            return of_program(failed)
+    from . import bugs
+
+    return bugs.reported(failed)
+
+
+def _fail(error: NewServiceError) -> int:
     if os.environ.get("NEW_SERVICE_DEBUG") == "1":
         traceback.print_exc()
     # What a program said may have several lines; an error has one.
-    print(f"error: {' '.join(message.split())}\nhint: {' '.join(hint.split())}", file=sys.stderr)
-    return code
+    lines = (" ".join(text.split()) for text in (f"error: {error.message}", f"hint: {error.hint}"))
+    print(*lines, sep="\n", file=sys.stderr)
+    return error.exit_code
+
+
+def _delivered(output: streams.Output) -> int:
+    """0 if all that was said could be written, once the work is complete."""
+    sys.stdout.flush()
+    if output.failure is None:
+        return 0
+    if output.failure.errno == errno.EPIPE:  # whoever read us has gone, as with `| head`
+        return _NOBODY_READS
+    return _fail(
+        BadInput(
+            f"the output could not be written: {output.failure.strerror}.",
+            "the work itself is complete; see to where the output goes.",
+        )
+    )
 
 
 if __name__ == "__main__":

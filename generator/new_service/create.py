@@ -2,12 +2,7 @@
 
 import os
 import shlex
-import shutil
 import subprocess
-import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,6 +13,7 @@ from .data import answers_in, given_answers
 from .errors import BadInput
 from .git import commit_all, git, is_inside_work_tree
 from .locking import lock
+from .places import place
 from .programs import find_uv
 from .questions import Answers, Questions
 from .rendering import render
@@ -63,11 +59,11 @@ def create(wishes: Wishes, report: Report) -> None:
         if unknown := sorted(ours.defaults.keys() - template.questions.open_names()):
             detail = f"not asked by {template.version}: {', '.join(unknown)}"
             report.line(Step("defaults", detail, "·"))
-        ask = not wishes.yes and not report.as_json and sys.stdin.isatty() and sys.stdout.isatty()
+        ask = not report.obstacle and not wishes.yes
         if ask:
             answers |= preview.ask_start(template.questions, answers, preset=wishes.preset)
         elif not wishes.yes:
-            raise _nobody_to_ask(template.questions, answers)
+            raise _nobody_to_ask(report.obstacle, template.questions, answers)
         elif "service_name" not in answers:
             raise BadInput(
                 "the service has no name.", "give one: new-service create orders-api --yes"
@@ -75,7 +71,7 @@ def create(wishes: Wishes, report: Report) -> None:
         template.questions.check_needs(_names(answers.get("modules")))
         if not ask:
             check_choices(template.questions, answers)
-        with _scratch(None if wishes.dry_run else parent) as scratch:
+        with place(None if wishes.dry_run else parent) as scratch:
             _Creation(wishes, report, template, parent, scratch / "service").run(
                 answers, defaults, ask=ask
             )
@@ -214,33 +210,16 @@ def _answers(wishes: Wishes, questions: Questions) -> Answers:
     return answers
 
 
-def _nobody_to_ask(questions: Questions, answers: Answers) -> BadInput:
+def _nobody_to_ask(obstacle: str, questions: Questions, answers: Answers) -> BadInput:
     missing = [name for name in questions.open_names() if name not in answers]
     how = " ".join(f"--data {name}=..." for name in missing if name != "service_name")
     if "service_name" in missing:
         how = f"NAME {how}".strip()
     return BadInput(
-        f"there is nobody to ask; not answered: {', '.join(missing) or 'the confirmation'}.",
+        f"{obstacle}; not answered: {', '.join(missing) or 'the confirmation'}.",
         f"give {how}, and --yes for the defaults of the rest." if how else "add --yes.",
     )
 
 
 def _names(modules: object) -> list[str]:
     return [str(each) for each in modules] if isinstance(modules, list) else []
-
-
-@contextmanager
-def _scratch(parent: Path | None) -> Iterator[Path]:
-    """A temporary folder in `parent` (default: the system's), gone afterwards whatever happens."""
-    where = parent or Path(tempfile.gettempdir())
-    try:
-        folder = Path(tempfile.mkdtemp(prefix=".new-service-", dir=where))
-        try:
-            yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-    except OSError as failed:
-        raise BadInput(
-            f"cannot write in {where}: {failed.strerror or failed}.",
-            "choose another --output-dir, or make room there.",
-        ) from failed

@@ -5,7 +5,6 @@ is uncommitted, for its owner to review.
 """
 
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -85,13 +84,6 @@ class Engine:
                 with source.opened(service.address(answers)) as template:
                     recorded = template.at(str(answers["_commit"]))
                     yield cls(wishes, report, service, journal, template, recorded)
-        except BrokenPipeError:
-            raise
-        except OSError as failed:
-            raise BadInput(
-                f"{failed.filename or wishes.project}: {failed.strerror or failed}.",
-                "nothing was changed; make room, or make it writable.",
-            ) from failed
         except subprocess.CalledProcessError as failed:
             raise BadInput(
                 f"git failed in {wishes.project}: {failed.stderr}",
@@ -112,8 +104,7 @@ class Engine:
     @property
     def asks(self) -> bool:
         """Whether there is somebody to ask."""
-        terminal = sys.stdin.isatty() and sys.stdout.isatty()
-        return terminal and not self.wishes.yes and not self.report.as_json
+        return not self.report.obstacle and not self.wishes.yes
 
     def review(self, verb: str, message: str, target: source.Template | None = None) -> Review:
         """An empty review of a change that a command makes."""
@@ -203,7 +194,7 @@ class Engine:
         new = sorted(now.keys() - self.answers.keys() - given.keys() - computed)
         if new and not self.wishes.yes and not self.asks:
             raise BadInput(
-                f"there is nobody to ask; not answered: {', '.join(new)}.",
+                f"{self.report.obstacle}; not answered: {', '.join(new)}.",
                 "answer on a terminal, or by --data where the command has it, or take the defaults "
                 "with --yes.",
             )

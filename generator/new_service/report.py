@@ -45,7 +45,19 @@ class Report:
         self.as_json = as_json
         self.stream = sys.stderr if as_json else sys.stdout
         # A user who likes no colours (https://no-color.org) likes no moving lines either.
-        self.is_lively = self.stream.isatty() and not os.environ.get("NO_COLOR")
+        wanted = not os.environ.get("NO_COLOR") and not _is_dumb()
+        self.is_lively = self.stream.isatty() and wanted
+
+    @property
+    def obstacle(self) -> str:
+        """Why nobody can be asked anything; empty if somebody can."""
+        if not (sys.stdin.isatty() and sys.stdout.isatty()):
+            return "there is nobody to ask"
+        if self.as_json:
+            return "with --json nothing is asked"
+        if _is_dumb():
+            return "this terminal shows no prompts (TERM=dumb)"
+        return ""
 
     @contextmanager
     def step(self, name: str) -> Iterator[Step]:
@@ -80,4 +92,9 @@ class Report:
     def document(self, content: object) -> None:
         """Print the one JSON document, if it was asked for."""
         if self.as_json:
-            print(json.dumps(content, ensure_ascii=False, indent=2), flush=True)
+            print(json.dumps(content, indent=2), flush=True)
+
+
+def _is_dumb() -> bool:
+    """Whether the terminal can print lines, and nothing else."""
+    return os.environ.get("TERM") == "dumb"

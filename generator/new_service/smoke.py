@@ -4,7 +4,6 @@ import json
 import os
 import shlex
 import shutil
-import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from . import source, team
 from .combinations import combine, cost, name, pairs, shard_of
 from .data import given_answers
 from .errors import BadInput
+from .places import place
 from .programs import end_all, find_uv
 from .questions import Questions
 from .report import Report, Step
@@ -88,19 +88,12 @@ def smoke(wishes: Wishes, report: Report) -> int:
 @contextmanager
 def _folder(keep: Path | None) -> Iterator[Path]:
     """Where services are made: a scratch folder, or the one where they are kept."""
-    try:
-        kept = None if keep is None else resolved(keep)
-        if kept is not None:
-            kept.mkdir(parents=True, exist_ok=True)
-        scratch = tempfile.TemporaryDirectory(prefix="new-service-", ignore_cleanup_errors=True)
-    except OSError as failed:
-        raise BadInput(
-            f"no folder can be made for the services: {failed.strerror}.",
-            "name one with --keep, or one for temporary files with TMPDIR.",
-        ) from failed
-    with scratch as made:
-        os.environ["TMPDIR"] = made  # what is killed leaves its temporary files there
-        yield kept or Path(made)
+    kept = None if keep is None else resolved(keep)
+    if kept is not None:
+        kept.mkdir(parents=True, exist_ok=True)
+    with place() as made:
+        os.environ["TMPDIR"] = str(made)  # what is killed leaves its temporary files there
+        yield kept or made
 
 
 def _check_free(trials: list[Trial]) -> None:
@@ -190,12 +183,12 @@ def _again(trial: Trial) -> str:
 
 
 def _as_text(rows: Rows) -> str:
-    lines = [f"{row['id']:<32} {json.dumps(row['answers'], ensure_ascii=False)}" for row in rows]
+    lines = [f"{row['id']:<32} {json.dumps(row['answers'])}" for row in rows]
     return "\n".join(lines)
 
 
 def _as_json(rows: Rows) -> str:
-    return json.dumps(rows, ensure_ascii=False)
+    return json.dumps(rows)
 
 
 def _as_github(rows: Rows) -> str:

@@ -3,7 +3,6 @@
 import os
 import re
 import subprocess
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -15,8 +14,9 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import Version
 
 from .addresses import ADVICE, Address, without_credentials
-from .errors import BadInput, ProgramMissing, TemplateUnavailable
+from .errors import BadInput, ProgramMissing, TemplateUnavailable, of_full_disk
 from .git import RELEASE, describe, git, isolated, names
+from .places import place
 from .questions import ORIGIN, Questions
 
 _CLONE_SECONDS = 120
@@ -137,7 +137,7 @@ def opened(url: str | None = None, version: str | None = None) -> Iterator[Templ
     location = str(_embedded()) if is_ours else address.for_git
     # What its user forbids git, such as reading files, does not apply to what we carry.
     variables = isolated({}) if is_ours else address.variables
-    with tempfile.TemporaryDirectory(prefix="new-service-") as folder:
+    with place() as folder:
         clone = Path(folder, "template.git")
         _clone(location, clone, address.url, variables)
         # Of a checkout, its own state is meant, released or not.
@@ -208,7 +208,7 @@ def _clone(location: str, clone: Path, shown: str, variables: Mapping[str, str])
     except subprocess.CalledProcessError as failed:
         said = re.search(r"fatal: (.*)", str(failed.stderr))
         reason = without_credentials(said[1] if said else str(failed.stderr))
-        raise TemplateUnavailable(
+        raise of_full_disk(reason) or TemplateUnavailable(
             f"the template {shown} cannot be had: {reason}",
             "--template takes the address of a git repository; check it and your access to it. "
             f"If it asks for a user and a password, {ADVICE}.",

@@ -3,13 +3,14 @@
 import multiprocessing
 import os
 import shutil
-import tempfile
+import sys
 from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from threading import Thread
 
 from packaging.version import Version
 
@@ -17,8 +18,9 @@ from . import source
 from .addresses import without_credentials
 from .checks import residues
 from .drift import Drift, compare
-from .errors import BadInput, NewServiceError, TemplateUnavailable
+from .errors import BadInput, NewServiceError, TemplateUnavailable, of_system
 from .journal import recover
+from .places import place
 from .questions import Answers
 from .rendering import import_copier_meanwhile, render
 from .report import Report
@@ -121,6 +123,8 @@ def _read(
             yield _Known(row, service, mine, mine.questions.recorded(answers, service.answers_file))
         except NewServiceError as error:
             row.error = error.message
+        except OSError as failed:
+            row.error = of_system(failed).message
 
 
 def _service(folder: Path, answers_file: str | None) -> Service:
@@ -162,7 +166,7 @@ def _look_for_drift(known: list[_Known], stack: ExitStack) -> None:
     groups: defaultdict[_Rendering, list[_Known]] = defaultdict(list)
     for each in known:
         groups[each.rendering].append(each)
-    scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="new-service-")))
+    scratch = stack.enter_context(place())
     templates: dict[tuple[str, str], Template] = {}
     jobs = []
     for number, ((url, commit, *_), group) in enumerate(groups.items()):
@@ -203,8 +207,21 @@ def _look_at_all(jobs: list[_Job]) -> list[list[_Finding]]:
         return [first]
     context = multiprocessing.get_context("fork")
     workers = min(len(jobs), os.cpu_count() or 2)
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_begin_worker) as pool:
         return [first, *pool.map(_look, jobs[1:])]
+
+
+def _begin_worker() -> None:
+    """Say nothing, as errors come back to the parent, and end with it also where it is killed."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+    Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _look(job: _Job) -> list[_Finding]:
@@ -221,11 +238,16 @@ def _look(job: _Job) -> list[_Finding]:
         )
     except NewServiceError as error:
         return [_Finding(Drift([], []), [], error.message) for _ in job.services]
-    findings = [
-        _Finding(compare(job.folder, service), _leftovers(service)) for service in job.services
-    ]
+    findings = [_compare(job.folder, service) for service in job.services]
     shutil.rmtree(job.folder)
     return findings
+
+
+def _compare(rendered: Path, service: Service) -> _Finding:
+    try:
+        return _Finding(compare(rendered, service), _leftovers(service))
+    except OSError as failed:
+        return _Finding(Drift([], []), [], of_system(failed).message)
 
 
 def _leftovers(service: Service) -> list[str]:

@@ -97,7 +97,7 @@ def run_checks(service: Service, wanted: list[str], terms: Terms) -> Iterator[Re
         try:
             for future in futures:
                 yield future.result()
-        except (KeyboardInterrupt, GeneratorExit):  # the latter where the caller is interrupted
+        except BaseException:  # such as an interrupt, also of the caller
             pool.shutdown(wait=False, cancel_futures=True)
             end_all()
             raise

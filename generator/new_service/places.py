@@ -1,0 +1,94 @@
+"""Temporary folders that nobody has to tidy up, also after the process was killed.
+
+Each holds a file that the kernel keeps locked for as long as its process lives, whoever ends that
+and whatever gets its number next. A folder of ours whose lock is free is a leftover.
+"""
+
+import fcntl
+import os
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+_LOCK = ".new-service-lock"
+_PREFIXES = ("new-service-", ".new-service-")
+
+
+@contextmanager
+def place(parent: Path | None = None) -> Iterator[Path]:
+    """An empty folder in `parent`, hidden there, or among the system's temporary ones.
+
+    It is gone afterwards, and so is what killed processes have left in the same folder.
+
+    Raises:
+        OSError: none can be made.
+    """
+    ours, hidden = _PREFIXES
+    where, prefix = (parent, hidden) if parent else (Path(tempfile.gettempdir()), ours)
+    _remove_leftovers(where)
+    folder, lock = _made(where, prefix)
+    try:
+        yield folder
+    finally:
+        _remove(folder)
+        os.close(lock)
+
+
+def _made(where: Path, prefix: str) -> tuple[Path, int]:
+    """A folder with its lock, held until the descriptor is closed; no program inherits that."""
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=prefix, dir=where))
+        try:
+            lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        except OSError:
+            folder.rmdir()
+            raise
+        with suppress(OSError):  # where there are no locks, nobody takes it for a leftover
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        if os.fstat(lock).st_nlink:
+            return folder, lock
+        os.close(lock)  # somebody took it for a leftover just before
+
+
+def _remove_leftovers(where: Path) -> None:
+    with suppress(OSError):
+        names = os.listdir(where)  # noqa: PTH208  a path for each of many would take its time
+        for name in names:
+            if name.startswith(_PREFIXES):
+                _remove_leftover(where / name)
+
+
+def _remove_leftover(folder: Path) -> None:
+    """Remove a folder of ours whose process has ended; others are left alone."""
+    with suppress(OSError):
+        if not _is_own(folder.lstat(), stat.S_IFDIR):
+            return
+        lock = os.open(folder / _LOCK, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
+        try:
+            if _is_own(os.fstat(lock), stat.S_IFREG):
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _remove(folder)
+        finally:
+            os.close(lock)
+
+
+def _is_own(found: os.stat_result, kind: int) -> bool:
+    return found.st_uid == os.geteuid() and stat.S_IFMT(found.st_mode) == kind
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder whose lock is held; the lock goes last, so that the rest is never forgotten.
+
+    What cannot be removed stays, for the next command to try.
+    """
+    with suppress(OSError):
+        for each in folder.iterdir():
+            if each.is_dir() and not each.is_symlink():
+                shutil.rmtree(each)
+            elif each.name != _LOCK:
+                each.unlink()
+        (folder / _LOCK).unlink()
+        folder.rmdir()

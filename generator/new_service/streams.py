@@ -1,0 +1,55 @@
+"""Standard streams that never stop the work: what became of the output is told at its end."""
+
+import io
+import os
+import select
+import sys
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+
+class Output(io.FileIO):
+    """Standard output or error; as soon as it cannot be written, the rest is dropped."""
+
+    failure: OSError | None = None
+    """What went wrong then."""
+
+    def write(self, data: "ReadableBuffer", /) -> int:
+        """Take all of `data`, or a part of it, and wait where a pipe is full and does not."""
+        try:
+            while self.failure is None:
+                written = super().write(data)
+                if written is not None:
+                    return written
+                select.select([], [self], [])
+        except OSError as failed:
+            self.failure = failed
+        return memoryview(data).nbytes
+
+
+def prepare() -> Output:
+    """Make the standard streams such that none can fail; returns what is below `sys.stdout`.
+
+    One that is closed becomes the null device, before a file of ours takes its number.
+    """
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+    sys.stdin = sys.stdin or os.fdopen(0, closefd=False)
+    output, errors = Output(1, "wb", closefd=False), Output(2, "wb", closefd=False)
+    sys.stdout = _text(output, sys.stdout)
+    sys.stderr = _text(errors, sys.stderr)
+    return output
+
+
+def _text(output: Output, replaced: TextIO | None) -> TextIO:
+    return io.TextIOWrapper(
+        io.BufferedWriter(output),
+        encoding=replaced.encoding if replaced else "utf-8",
+        errors="backslashreplace",  # file names may be any bytes
+        line_buffering=output.isatty() or output.fileno() == 2,
+    )
