@@ -17,6 +17,7 @@ from . import source
 from .checks import residues
 from .drift import Drift, compare
 from .errors import BadInput, NewServiceError, TemplateUnavailable
+from .git import left_out
 from .journal import recover
 from .questions import Answers
 from .rendering import import_copier_meanwhile, render
@@ -205,12 +206,20 @@ def _look(job: _Job) -> list[_Finding]:
         render(own, job.folder, job.answers, defaults={}, ask=False)
     except NewServiceError as error:
         return [_Finding(Drift([], []), [], error.message) for _ in job.services]
-    findings = [
-        _Finding(compare(job.folder, service.folder), _leftovers(service))
-        for service in job.services
-    ]
+    findings = [_finding(job.folder, service) for service in job.services]
     shutil.rmtree(job.folder)
     return findings
+
+
+def _finding(rendered: Path, service: Service) -> _Finding:
+    try:
+        drift = compare(rendered, service.folder)
+        if drift.deleted:  # what a sparse working tree leaves out is in git still
+            kept = set(left_out(service.folder))
+            drift = replace(drift, deleted=[each for each in drift.deleted if each not in kept])
+        return _Finding(drift, _leftovers(service))
+    except NewServiceError as error:
+        return _Finding(Drift([], []), [], error.message)
 
 
 def _leftovers(service: Service) -> list[str]:
