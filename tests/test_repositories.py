@@ -149,6 +149,15 @@ def test_a_sparse_working_tree_without_a_part_of_the_service_is_refused(within: 
     assert (status(root), git(root, "ls-files", "--stage")) == ([], before)
 
 
+def test_a_service_whose_answers_a_sparse_working_tree_leaves_out_is_refused(within: Path) -> None:
+    root = committed(within).parents[1]
+    git(root, "sparse-checkout", "set", "--no-cone", "services/shop/src/")
+
+    done = run(COMMAND, "update", *FAST, cwd=within / "src", check=False)
+
+    assert "the working tree is sparse" in failure(done, 2)
+
+
 def test_what_a_sparse_working_tree_leaves_out_is_not_called_deleted(within: Path) -> None:
     root = committed(within).parents[1]
     git(root, "sparse-checkout", "set", "services/shop/src")

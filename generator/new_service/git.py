@@ -160,12 +160,18 @@ def left_out(folder: Path) -> list[str]:
     """The files below `folder` that git tracks, but keeps out of a sparse working tree.
 
     Raises:
-        BadInput: git refuses to read the repository.
+        subprocess.CalledProcessError: there is no repository that git reads.
     """
-    if not is_inside_work_tree(folder):
-        return []
     tagged = names(git(folder, "ls-files", "-t", "-z"))
     return [line.removeprefix("S ") for line in tagged if line.startswith("S ")]
+
+
+def is_sparse(folder: Path) -> bool:
+    """Whether `folder` is in a sparse working tree."""
+    try:
+        return git(folder, "config", "--type=bool", "core.sparseCheckout") == "true"
+    except subprocess.CalledProcessError:  # it is not set
+        return False
 
 
 def commit_all(folder: Path, message: str) -> None:

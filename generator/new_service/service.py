@@ -11,6 +11,7 @@ from typing import Self
 import yaml
 
 from .errors import BadInput
+from .git import is_sparse
 from .trees import remove_empty
 
 ANSWERS_FILE = ".copier-answers.yml"
@@ -59,8 +60,9 @@ class Service:
         for each in (folder, *folder.parents):
             if (each / ANSWERS_FILE).is_file():
                 return cls(each)
+        where = " on disk; the working tree is sparse" if is_sparse(folder) else ""
         raise BadInput(
-            f"{folder} is in no service: there is no {ANSWERS_FILE}.",
+            f"{folder} is in no service: there is no {ANSWERS_FILE}{where}.",
             "go to a service's folder, or name it with --project.",
         )
 

@@ -17,7 +17,7 @@ from . import source
 from .checks import residues
 from .drift import Drift, compare
 from .errors import BadInput, NewServiceError, TemplateUnavailable
-from .git import left_out
+from .git import is_inside_work_tree, left_out
 from .journal import recover
 from .questions import Answers
 from .rendering import import_copier_meanwhile, render
@@ -214,7 +214,8 @@ def _look(job: _Job) -> list[_Finding]:
 def _finding(rendered: Path, service: Service) -> _Finding:
     try:
         drift = compare(rendered, service.folder)
-        if drift.deleted:  # what a sparse working tree leaves out is in git still
+        # What a sparse working tree leaves out is in git still.
+        if drift.deleted and is_inside_work_tree(service.folder):
             kept = set(left_out(service.folder))
             drift = replace(drift, deleted=[each for each in drift.deleted if each not in kept])
         return _Finding(drift, _leftovers(service))
