@@ -170,7 +170,7 @@ def is_sparse(folder: Path) -> bool:
     """Whether `folder` is in a sparse working tree."""
     try:
         return git(folder, "config", "--type=bool", "core.sparseCheckout") == "true"
-    except subprocess.CalledProcessError:  # it is not set
+    except (subprocess.CalledProcessError, FileNotFoundError):  # not set, or there is no git
         return False
 
 
