@@ -189,8 +189,8 @@ def commit_all(folder: Path, message: str) -> None:
         git(folder, "var", "GIT_COMMITTER_IDENT")
     except subprocess.CalledProcessError:
         ours += ["-c", "user.name=new-service", "-c", "user.email=new-service@localhost"]
+    git(folder, "add", "--update")
     # Not `add --all`: it heeds .git/info/exclude too, which may come from a user's git template.
-    rules = "--exclude-per-directory=.gitignore"
-    changed = git(folder, "ls-files", "-z", "--others", "--modified", rules)
-    git(folder, "update-index", "--add", "--remove", "--replace", "-z", "--stdin", stdin=changed)
+    new = git(folder, "ls-files", "-z", "--others", "--exclude-per-directory=.gitignore")
+    git(folder, "add", "--force", "--pathspec-from-file=-", "--pathspec-file-nul", stdin=new)
     git(folder, *ours, "commit", "--quiet", "--message", message)
