@@ -72,6 +72,7 @@ def test_json_is_one_document(new_service: Run, template: Path, tmp_path: Path) 
         "template": str(template),
         "version": "1.0.0",
         "locked": False,
+        "ignored": [],
     }
 
 

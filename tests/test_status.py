@@ -124,4 +124,4 @@ def test_an_unreadable_service_fails_the_check(tmp_path: Path) -> None:
 
 
 def test_status_outside_of_a_service_says_so(tmp_path: Path) -> None:
-    assert "is in no service" in failure(run(COMMAND, "status", cwd=tmp_path, check=False), 2)
+    assert "is not in a service" in failure(run(COMMAND, "status", cwd=tmp_path, check=False), 2)

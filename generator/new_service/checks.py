@@ -9,8 +9,9 @@ from typing import Literal
 
 from . import source, workspace
 from .errors import BadInput, NewServiceError
-from .git import git
+from .git import check_refusal, git, is_inside_work_tree, isolated, names
 from .locking import undated
+from .places import place
 from .programs import uv
 from .report import Report, Step
 from .service import Service
@@ -59,7 +60,11 @@ def tell(report: Report, result: Result) -> None:
         report.say(f"      {line}")
 
 
-_FOLDERS = {".git", ".venv", "__pycache__", "node_modules", ".mypy_cache", ".ruff_cache"}
+# Folders of tools, which only the repository around a service may ignore.
+_TOOLS = [
+    f"--exclude={name}/"
+    for name in (".venv", "__pycache__", "node_modules", ".mypy_cache", ".ruff_cache")
+]
 _MARKER = re.compile(r"^(<{7}|>{7}|\|{7})( |$)", re.MULTILINE)
 _BLOCK = re.compile(r"\{%-?\s*(if|elif|else|endif|for|endfor|set|raw|endraw|macro|include)\b")
 # Files that are templates by themselves, in whatever a service uses Jinja for.
@@ -93,17 +98,27 @@ def residues(service: Service) -> Iterator[tuple[str, Path]]:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    """The service's files: what git tracks or would, or all but tools' folders without git."""
-    try:
-        listed = git(folder, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
-    except (subprocess.CalledProcessError, FileNotFoundError):
-        for path in sorted(folder.rglob("*")):
-            if not _FOLDERS.intersection(path.relative_to(folder).parts) and path.is_file():
-                yield path
-        return
-    for name in sorted(set(listed.split("\0"))):
-        if name and (folder / name).is_file():
+    """The service's files, as if it were a repository of its own, and others that git tracks.
+
+    What a repository around it ignores is read as well: that may be the whole service.
+    """
+    for name in sorted(set(_listed(folder))):
+        if (folder / name).is_file():
             yield folder / name
+
+
+def _listed(folder: Path) -> list[str]:
+    untracked = ["ls-files", "-z", "--others", "--exclude-standard", *_TOOLS]
+    if (folder / ".git").exists():
+        try:
+            return names(git(folder, *untracked, "--cached"))
+        except subprocess.CalledProcessError as failed:
+            check_refusal(folder, failed)
+    with place() as empty:
+        git(empty, "init", "--quiet", variables=isolated({}))
+        own = git(folder, f"--git-dir={empty}/.git", f"--work-tree={folder}", *untracked)
+    inside = is_inside_work_tree(folder)
+    return names(own) + (names(git(folder, "ls-files", "-z", "--cached")) if inside else [])
 
 
 def _residues(service: Service, path: Path) -> Iterator[str]:

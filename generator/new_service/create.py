@@ -3,15 +3,16 @@
 import os
 import shlex
 import subprocess
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from . import environment, preview, source, team, workspace
+from . import environment, ignoring, preview, source, team, workspace
 from .addresses import ADVICE
 from .conditions import check_choices
 from .data import answers_in, given_answers
 from .errors import BadInput
 from .git import commit_all, git, is_inside_work_tree
+from .ignoring import Ignored
 from .locking import lock
 from .places import place
 from .programs import find_uv
@@ -54,6 +55,7 @@ def create(wishes: Wishes, report: Report) -> None:
     ours = team.read()
     url = team.template_url(wishes.template, ours)
     with source.opened(url, wishes.template_version or ours.template_version) as template:
+        surrounded = _is_surrounded(parent, wishes)
         answers = _answers(wishes, template.questions)
         defaults = ours.defaults_for(template.questions)
         if unknown := sorted(ours.defaults.keys() - template.questions.open_names()):
@@ -72,9 +74,8 @@ def create(wishes: Wishes, report: Report) -> None:
         if not ask:
             check_choices(template.questions, answers)
         with place(None if wishes.dry_run else parent) as scratch:
-            _Creation(wishes, report, template, parent, scratch / "service").run(
-                answers, defaults, ask=ask
-            )
+            creation = _Creation(wishes, report, template, parent, scratch / "service", surrounded)
+            creation.run(answers, defaults, ask=ask)
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,8 @@ class _Creation:
     template: source.Template
     parent: Path
     folder: Path
+    surrounded: bool
+    """Whether a git repository is around it."""
 
     def run(self, answers: Answers, defaults: Answers, *, ask: bool) -> None:
         rendered = Step("rendered", f"template {self.template.version}")
@@ -113,6 +116,8 @@ class _Creation:
                 self.report.say(f"      {ADVICE}")
             locked = self._finish(destination)
             os.rename(self.folder, destination)  # noqa: PTH104  the parent stays
+        ignored = self._ignored(destination, files)
+        if not self.wishes.dry_run:
             self._say_next(destination)
         self.report.document(
             {
@@ -123,6 +128,7 @@ class _Creation:
                 "version": self.template.version,
                 "files": files,
                 "locked": locked,
+                "ignored": [asdict(each) for each in ignored],
             }
         )
 
@@ -149,7 +155,7 @@ class _Creation:
         return False
 
     def _commit(self) -> str:
-        if is_inside_work_tree(self.parent):
+        if self.surrounded:
             return "left to the repository around it"
         try:
             git(self.folder, "init", "--quiet")
@@ -161,6 +167,17 @@ class _Creation:
             ) from failed
         return "first commit"
 
+    def _ignored(self, destination: Path, rendered: list[str]) -> list[Ignored]:
+        """What the repository around it ignores, though the template does not."""
+        if not self.surrounded:
+            return []
+        files = [*rendered, "uv.lock"] if self.wishes.lock else rendered
+        found = ignoring.ignored(destination, files, own_rules=False)
+        ignoring.tell(self.report, found, "which git add will leave out:", of=len(files))
+        if found:
+            self.report.say("      change the rule, or name the files to git add --force")
+        return found
+
     def _say_next(self, destination: Path) -> None:
         shown = os.path.relpath(destination)
         say = self.report.say
@@ -170,6 +187,15 @@ class _Creation:
             say(f"  {'uv run poe migrate':<22} create the tables")
         say(f"  {'uv run poe dev':<22} serve on http://127.0.0.1:8000/docs")
         say(f"  {'new-service validate':<22} run every check")
+
+
+def _is_surrounded(parent: Path, wishes: Wishes) -> bool:
+    try:
+        return is_inside_work_tree(parent)
+    except BadInput:
+        if wishes.git:
+            raise
+        return False
 
 
 def _output_dir(given: Path) -> Path:

@@ -5,7 +5,7 @@ is uncommitted, for its owner to review.
 """
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -15,8 +15,10 @@ from shlex import quote
 from . import source, workspace
 from .addresses import ADVICE, without_credentials
 from .checks import CHEAP, Result, tell
+from .clashes import clashes
 from .conditions import Conditions
 from .errors import BadInput
+from .ignoring import ignored
 from .journal import Journal, held, recover
 from .locking import relock
 from .losses import Losses
@@ -132,7 +134,8 @@ class Engine:
             edited = {}
         losses.drop_orphans(outcome, self.recorded.questions.kept)
         review.blocked = self.repository.in_the_way(outcome.changes)
-        review.would_lose = sorted({*edited, *review.blocked})
+        review.clashes = self._clashes(outcome, edited)
+        review.would_lose = sorted({*edited, *review.blocked, *review.clashes})
         review.hunks = {path: list(scratch.hunks(path)) for path in outcome.conflicts}
         review.refused = bool(review.would_lose) or bool(
             review.hunks and not self.wishes.allow_conflicts
@@ -143,6 +146,8 @@ class Engine:
                 outcome.changes = scratch.changes()
             if self.wishes.check:
                 review.checks = self._check(scratch)
+            added = [change.path for change in outcome.changes if change.kind == "added"]
+            review.ignored = ignored(self.service.folder, added, own_rules=True)
         review.changes = outcome.changes
         if review.confirms and self.asks and not review.refused and not self.wishes.dry_run:
             review.confirm(self.report)
@@ -217,6 +222,12 @@ class Engine:
     def _render_alone(self, template: source.Template, answers: Answers, folder: Path) -> None:
         name = self.service.answers_file
         render(template, folder, answers, defaults={}, ask=False, answers_file=name)
+
+    def _clashes(self, outcome: Outcome, edited: Collection[str]) -> dict[str, str]:
+        """Files with the import name of what comes; those in conflict are told as such."""
+        told = {*edited, *outcome.conflicts}
+        found = clashes(self.service.folder, outcome.changes)
+        return {path: name for path, name in found.items() if path not in told}
 
     def _lock(self, scratch: Scratch, target: source.Template) -> bool:
         if self.workspace:

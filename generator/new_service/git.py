@@ -6,6 +6,8 @@ import subprocess
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
+from .errors import BadInput
+
 RELEASE = re.compile(r"v\d+\.\d+\.\d+")
 _IDENTITY = {
     f"GIT_{who}_{what}": value
@@ -125,17 +127,60 @@ def describe(repository: Path, commit: str) -> str:
 
 
 def is_inside_work_tree(folder: Path) -> bool:
-    """Whether `folder` belongs to a git repository."""
+    """Whether `folder` belongs to a git repository.
+
+    Raises:
+        BadInput: it belongs to one that git refuses to read.
+    """
     try:
         return git(folder, "rev-parse", "--is-inside-work-tree") == "true"
-    except subprocess.CalledProcessError:
+    except subprocess.CalledProcessError as failed:
+        check_refusal(folder, failed)
+        return False
+
+
+def check_refusal(folder: Path, failed: subprocess.CalledProcessError) -> None:
+    """See that git failed in `folder` for want of a repository, and for nothing else.
+
+    Raises:
+        BadInput: there is one, but it is broken, or another user's.
+    """
+    said = " ".join(str(failed.stderr).split()).removeprefix("fatal: ")
+    # Git passes by a folder that it may not open, and names the target of a broken `.git` file.
+    above = [each / ".git" for each in (folder, *folder.parents)]
+    closed = [each for each in above if each.is_dir() and not os.access(each, os.R_OK | os.X_OK)]
+    if closed:
+        said = f"{closed[0]} may not be read"
+    elif said.startswith("not a git repository (or any "):
+        return
+    raise BadInput(
+        f"git refuses to work in {folder}: {said.rstrip('.')}.",
+        "mend that first, until `git status` works there.",
+    ) from failed
+
+
+def left_out(folder: Path) -> list[str]:
+    """The files below `folder` that git tracks, but keeps out of a sparse working tree.
+
+    Raises:
+        subprocess.CalledProcessError: there is no repository that git reads.
+    """
+    tagged = names(git(folder, "ls-files", "-t", "-z"))
+    return [line.removeprefix("S ") for line in tagged if line.startswith("S ")]
+
+
+def is_sparse(folder: Path) -> bool:
+    """Whether `folder` is in a sparse working tree."""
+    try:
+        return git(folder, "config", "--type=bool", "core.sparseCheckout") == "true"
+    except (subprocess.CalledProcessError, FileNotFoundError):  # not set, or there is no git
         return False
 
 
 def commit_all(folder: Path, message: str) -> None:
-    """Commit everything in `folder` that git does not ignore.
+    """Commit everything in `folder` that its own .gitignore files do not name.
 
-    Signing and global ignores of the user's are for the user's own commits; without an
+    Signing and ignored names of the user's are for the user's own commits; without an
     identity a fallback one is used, for this commit only.
 
     Raises:
@@ -147,5 +192,8 @@ def commit_all(folder: Path, message: str) -> None:
         git(folder, "var", "GIT_COMMITTER_IDENT")
     except subprocess.CalledProcessError:
         ours += ["-c", "user.name=new-service", "-c", "user.email=new-service@localhost"]
-    git(folder, "-c", "core.excludesFile=/dev/null", "add", "--all")
+    git(folder, "add", "--update")
+    # Not `add --all`: it heeds .git/info/exclude too, which may come from a user's git template.
+    new = git(folder, "ls-files", "-z", "--others", "--exclude-per-directory=.gitignore")
+    git(folder, "add", "--force", "--pathspec-from-file=-", "--pathspec-file-nul", stdin=new)
     git(folder, *ours, "commit", "--quiet", "--message", message)

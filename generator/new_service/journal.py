@@ -177,7 +177,9 @@ class Journal:
                 ours.check_unchanged(changes, index)
                 old, new = self._trees(changes)
                 _write(self.path, json.dumps({"old": old, "new": new, "prefix": ours.prefix}))
-                self._git("read-tree", "-m", "-u", old, new, index=index)
+                # What is new comes to disk, also where the patterns of a sparse tree lack it.
+                everywhere = ("-c", "core.sparseCheckout=false")
+                self._git(*everywhere, "read-tree", "-m", "-u", old, new, index=index)
                 if lines := _unmerged(stages, ours.prefix):
                     self._git(
                         "update-index", "-z", "--index-info", stdin=listed(lines), index=index

@@ -43,6 +43,8 @@ def _made(where: Path, prefix: str) -> tuple[Path, int]:
         folder = Path(tempfile.mkdtemp(prefix=prefix, dir=where))
         try:
             lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileNotFoundError:  # somebody took it for a leftover just now
+            continue
         except OSError:
             folder.rmdir()
             raise
@@ -66,7 +68,11 @@ def _remove_leftover(folder: Path) -> None:
     with suppress(OSError):
         if not _is_own(folder.lstat(), stat.S_IFDIR):
             return
-        lock = os.open(folder / _LOCK, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
+        try:
+            lock = os.open(folder / _LOCK, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
+        except FileNotFoundError:
+            folder.rmdir()  # which works if it is empty: its process was killed at once
+            return
         try:
             if _is_own(os.fstat(lock), stat.S_IFREG):
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

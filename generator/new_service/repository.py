@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Self
 
 from .errors import BadInput
-from .git import git, names
+from .git import check_refusal, git, left_out, names
 from .trees import Change
 
 STATE = "new-service"
@@ -41,15 +41,17 @@ class Repository:
                 folder, "rev-parse", "--path-format=absolute", "--show-toplevel", "--show-prefix",
                 "--git-dir", "--git-path", "objects", "--show-object-format",
             ).split("\n")  # fmt: skip
-        except (subprocess.CalledProcessError, ValueError) as failed:
-            said = str(getattr(failed, "stderr", "its path has a line break."))
-            if "not a git repository" in said:
-                raise BadInput(
-                    f"{folder} is in no git repository.",
-                    "changes are made where git can undo them: git init && git add --all && "
-                    "git commit.",
-                ) from failed
-            raise BadInput(f"git cannot work in {folder}: {said}", "see `git status`.") from failed
+        except ValueError as failed:
+            raise BadInput(
+                f"git cannot work in {folder}: its path has a line break.", "rename the folder."
+            ) from failed
+        except subprocess.CalledProcessError as failed:
+            check_refusal(folder, failed)
+            raise BadInput(
+                f"{folder} is in no git repository.",
+                "changes are made where git can undo them: git init && git add --all && "
+                "git commit.",
+            ) from failed
         return cls(folder, Path(root), prefix, Path(git_dir), Path(objects), object_format)
 
     @property
@@ -116,10 +118,15 @@ class Repository:
             BadInput: it does not.
         """
         _ = self.tree  # what is in no commit is not clean either, and has words of its own
-        if found := self.uncommitted():
-            more = f" and {len(found) - 10} more" if len(found) > 10 else ""
+        if out := left_out(self.folder):
             raise BadInput(
-                f"the working tree is not clean: {', '.join(found[:10])}{more}.",
+                f"the working tree is sparse: git leaves out {_some(out)}.",
+                "bring back the whole service first: git sparse-checkout disable; single files: "
+                "git update-index --no-skip-worktree.",
+            )
+        if found := self.uncommitted():
+            raise BadInput(
+                f"the working tree is not clean: {_some(found)}.",
                 "commit, stash or remove that first, so that nothing of it can be lost.",
             )
 
@@ -145,3 +152,8 @@ class Repository:
             yield from {each.relative_to(self.folder).as_posix() for each in inside} - going
         elif os.path.lexists(there) and path.as_posix() not in going:
             yield path.as_posix()
+
+
+def _some(paths: list[str]) -> str:
+    more = f" and {len(paths) - 10} more" if len(paths) > 10 else ""
+    return f"{', '.join(paths[:10])}{more}"

@@ -6,7 +6,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from textwrap import fill
 
+from . import ignoring
 from .checks import Result
+from .ignoring import Ignored
 from .preview import confirm
 from .report import Report
 from .service import Service
@@ -37,11 +39,15 @@ class Review:
     would_lose: list[str] = field(default_factory=list)
     blocked: list[str] = field(default_factory=list)
     """Those of `would_lose` that git does not know: they are never overwritten."""
+    clashes: dict[str, str] = field(default_factory=dict)
+    """Those of `would_lose` that share an import name with what comes, and with what."""
     refused: bool = False
     applied: bool = False
     locked: bool = False
     checks: list[Result] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    ignored: list[Ignored] = field(default_factory=list)
+    """Files that come, and git has a rule against."""
     variables: list[str] = field(default_factory=list)
     """What came into `.env`."""
     _listed: bool = field(default=False, init=False)
@@ -56,6 +62,9 @@ class Review:
             report.say(f"  nothing to do: the service is at {self.before}{pin}.")
         else:
             self.list_changes(report)
+            staged = "staged" if self.applied else "to be staged"
+            spite = f"{staged} in spite of these rules:"
+            ignoring.tell(report, self.ignored, spite, of=len(self.changes))
             self._say_next(report)
         report.document(
             {
@@ -64,6 +73,7 @@ class Review:
                 "to": self.after,
                 "applied": self.applied,
                 "locked": self.locked,
+                "ignored": [asdict(each) for each in self.ignored],
                 "checks": [asdict(each) for each in self.checks],
                 "changes": [{"path": each.path, "kind": each.kind} for each in self.changes],
                 "conflicts": list(self.hunks),
@@ -93,7 +103,11 @@ class Review:
 
     def _say_refused(self, report: Report) -> None:
         count = f"  {_files(len(self.changes))} would change"
-        edited = [path for path in self.would_lose if path not in self.blocked]
+        edited = [
+            path
+            for path in self.would_lose
+            if path not in self.blocked and path not in self.clashes
+        ]
         if edited:
             report.say(f"{count}; these would go with your edits, so nothing was applied:")
             self._list(report, edited)
@@ -105,6 +119,12 @@ class Review:
             report.say(f"{count}; these are in the way, and git does not have them:")
             self._list(report, self.blocked)
             hint = "move them away; nothing was applied."
+        elif self.clashes:
+            report.say(f"{count}; Python would take these and what comes for one module:")
+            width = max(map(len, self.clashes))
+            for path, name in self.clashes.items():
+                report.say(f"    {path:<{width}}   {name}")
+            hint = "rename them, and where they are imported; nothing was applied."
         else:
             verb = "conflicts" if len(self.hunks) == 1 else "conflict"
             report.say(f"{count}, {len(self.hunks)} {verb} with your edits; nothing was applied.")

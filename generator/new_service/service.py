@@ -13,6 +13,7 @@ from . import source, team
 from .addresses import Address, recorded_address
 from .addresses import resolved as resolved
 from .errors import BadInput
+from .git import is_sparse
 from .trees import remove_empty
 
 ANSWERS_FILE = ".copier-answers.yml"
@@ -54,8 +55,9 @@ class Service:
         for each in (folder, *folder.parents):
             if found := _answers_files(each, answers_file):
                 return cls(each, _choose(each, found))
+        where = " on disk; the working tree is sparse" if is_sparse(folder) else ""
         raise BadInput(
-            f"{folder} is in no service: there is no {answers_file or ANSWERS_FILE}.",
+            f"{folder} is not in a service: there is no {answers_file or ANSWERS_FILE}{where}.",
             "go to a service's folder, or name it with --project.",
         )
 

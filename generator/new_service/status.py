@@ -19,6 +19,7 @@ from .addresses import without_credentials
 from .checks import residues
 from .drift import Drift, compare
 from .errors import BadInput, NewServiceError, TemplateUnavailable, of_system
+from .git import is_inside_work_tree, left_out
 from .journal import recover
 from .places import place
 from .questions import Answers
@@ -245,7 +246,14 @@ def _look(job: _Job) -> list[_Finding]:
 
 def _compare(rendered: Path, service: Service) -> _Finding:
     try:
-        return _Finding(compare(rendered, service), _leftovers(service))
+        drift = compare(rendered, service)
+        # What a sparse working tree leaves out is in git still.
+        if drift.deleted and is_inside_work_tree(service.folder):
+            kept = set(left_out(service.folder))
+            drift = replace(drift, deleted=[each for each in drift.deleted if each not in kept])
+        return _Finding(drift, _leftovers(service))
+    except NewServiceError as error:
+        return _Finding(Drift([], []), [], error.message)
     except OSError as failed:
         return _Finding(Drift([], []), [], of_system(failed).message)
 

@@ -2,7 +2,6 @@
 
 import os
 import sys
-import tempfile
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,6 +14,7 @@ from .boot import boot
 from .checks import CHEAP, Failed, Result, tell
 from .errors import BadInput
 from .journal import recover
+from .places import place
 from .programs import TookTooLong, end_all, find_uv, poe, run
 from .report import Report
 from .service import Service, resolved
@@ -113,7 +113,7 @@ def _place(service: Service, wanted: list[str]) -> Iterator[dict[str, str]]:
     if not _installs(wanted):
         yield {}
     elif _is_ours(own):
-        with tempfile.TemporaryDirectory(prefix="new-service-") as scratch:
+        with place() as scratch:
             yield {"UV_PROJECT_ENVIRONMENT": f"{scratch}/environment"}
     elif workspace.around(service.folder):
         yield {"UV_PROJECT_ENVIRONMENT": str(own)}

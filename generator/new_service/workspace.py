@@ -3,10 +3,10 @@
 import os
 import shlex
 import shutil
-import tempfile
 import tomllib
 from pathlib import Path
 
+from .places import place
 from .programs import uv
 
 
@@ -32,12 +32,12 @@ def around_future(folder: Path, pyproject: Path) -> Path | None:
     above = [each for each in folder.parents if (each / "pyproject.toml").is_file()]
     if not above:
         return None
-    with tempfile.TemporaryDirectory(prefix="new-service-") as scratch:
-        copy = Path(scratch).resolve()
+    with place() as scratch:
+        copy = scratch.resolve()
         for project, source in [(folder, pyproject), *((e, e / "pyproject.toml") for e in above)]:
-            place = copy / project.relative_to(project.anchor)
-            place.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source, place / "pyproject.toml")
+            there = copy / project.relative_to(project.anchor)
+            there.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, there / "pyproject.toml")
         root = around(copy / folder.relative_to(folder.anchor))
         if root is None or not root.is_relative_to(copy):
             return None
