@@ -6,7 +6,7 @@ from .preview import confirm
 from .questions import Questions, split_data
 from .report import Report, Step
 from .service import ANSWERS_FILE
-from .versions import target_of
+from .versions import pin_as_answer, target_of
 
 
 def add(modules: list[str], data: list[str], wishes: Wishes, report: Report) -> int:
@@ -93,11 +93,13 @@ def update(to: str | None, wishes: Wishes, report: Report) -> int:
     """
     with Engine.opened(wishes, report) as engine:
         target = target_of(engine.template, engine.recorded, engine.service, to)
-        command = f"update --to {to}" if to else "update"
-        review = engine.review(command, f"Update to template {target.version}", target)
-        if target.commit == engine.recorded.commit:
+        given = pin_as_answer(engine.service, target)
+        is_there = target.commit == engine.recorded.commit
+        message = "Follow the pin" if is_there else f"Update to template {target.version}"
+        review = engine.review(f"update --to {to}" if to else "update", message, target)
+        if is_there and given.items() <= engine.answers.items():
             return review.finish(report)
-        return engine.run(target, {}, review)
+        return engine.run(target, given, review)
 
 
 def _but(questions: Questions, modules: list[str]) -> str:
