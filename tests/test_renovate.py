@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -17,16 +17,19 @@ import pytest
 
 from conftest import COMMAND, ROOT, UV, Required, Run, repository, run
 from pipelines import (
+    BETWEEN,
     CACHE,
     LOWEST,
+    NEWEST,
     RENOVATE,
     act,
+    checkout,
     find,
     gitlab_ci_local,
     python_of_an_image,
     run_gitlab_job,
 )
-from shop import FAST, commit, create, edit, git
+from shop import FAST, commit, edit
 
 Dependency = dict[str, Any]
 Found = dict[str, list[Dependency]]
@@ -39,7 +42,7 @@ class Renovate:
     programs: Path
     scratch: Path
 
-    def look(self, service: Path, *options: str, only: str = "") -> Found:
+    def look(self, service: Path, *, only: str = "") -> Found:
         """The dependencies of each file; for those of the manager `only`, what it offers."""
         lookup = {"RENOVATE_ENABLED_MANAGERS": json.dumps([only])} if only else {}
         done = run(
@@ -83,14 +86,14 @@ def renovate(required: Required, tmp_path: Path) -> Renovate:
 
 
 @pytest.fixture(scope="module")
-def address(versions: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def hosted(versions: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Where the versions of the template are served, as a git host would."""
     folder = tmp_path_factory.mktemp("host")
     run("git", "clone", "--quiet", "--bare", versions, folder / "template.git")
     run("git", "update-server-info", cwd=folder / "template.git")
 
     class Quiet(SimpleHTTPRequestHandler):
-        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  its name there
+        def log_message(self, format: str, *args: object) -> None:
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=folder)) as server:
@@ -102,14 +105,10 @@ def address(versions: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 
 @pytest.fixture
-def followed(address: str, versions: Path, made: Path, tmp_path: Path) -> Path:
+def followed(hosted: str, tmp_path: Path) -> Path:
     """A service of version 1.0.0 whose template has that address."""
-    del versions, made
-    run(
-        *(COMMAND, "create", "shop", "--yes", "--no-lock", "--template", address),
-        *("--template-version", "1.0.0"),
-        cwd=tmp_path,
-    )
+    options = ("--no-lock", "--template", hosted, "--template-version", "1.0.0")
+    run(COMMAND, "create", "shop", "--yes", *options, cwd=tmp_path)
     return tmp_path / "shop"
 
 
@@ -126,18 +125,49 @@ def test_a_moved_pin_is_what_renovate_keeps_to(followed: Path, renovate: Renovat
 
 
 def test_renovate_does_not_ask_for_the_template_that_new_service_carries(
-    followed: Path, address: str, renovate: Renovate
+    followed: Path, hosted: str, renovate: Renovate
 ) -> None:
     metadata = (ROOT / "pyproject.toml").read_text("utf-8")
     (canonical,) = [
         line.split('"')[1] for line in metadata.splitlines() if line.startswith('Template = "')
     ]
-    edit(followed / ".copier-answers.yml", address, canonical)
+    edit(followed / ".copier-answers.yml", hosted, canonical)
 
     found = renovate.template(followed)
 
     assert (found["depName"], found["skipReason"]) == (canonical, "disabled")
     assert not found.get("warnings")
+
+
+@pytest.mark.parametrize(
+    ("ci", "pipeline", "used"),
+    [
+        (
+            "github",
+            "github-actions .github/workflows/ci.yaml",
+            {"actions/checkout", "astral-sh/setup-uv", "astral-sh/uv", "postgres", "ubuntu"},
+        ),
+        ("gitlab", "gitlabci .gitlab-ci.yml", {"docker", "postgres"}),
+    ],
+    ids=["github", "gitlab"],
+)
+def test_renovate_finds_what_a_service_takes_from_elsewhere(
+    ci: str, pipeline: str, used: set[str], hosted: str, renovate: Renovate, tmp_path: Path
+) -> None:
+    options = ("--with", "database,docker", "--data", f"ci={ci}", "--template", hosted)
+    run(COMMAND, "create", "shop", "--yes", *options, cwd=tmp_path)
+
+    found = renovate.look(tmp_path / "shop")
+
+    names = {file: {each.get("depName") for each in uses} for file, uses in found.items()}
+    # With the lock it takes the project for one of uv's, and so can renew that lock.
+    assert names.pop("pep621 pyproject.toml") >= {"fastapi", "sqlalchemy", "ruff", "hatchling"}
+    assert names.pop(pipeline) - {None} == used
+    assert names == {
+        "copier .copier-answers.yml": {hosted},
+        "docker-compose compose.yaml": {"postgres", "shop"},
+        "dockerfile Dockerfile": {"ghcr.io/astral-sh/uv", "python"},
+    }
 
 
 def move_pin(shop: Path, pin: str) -> None:
@@ -199,3 +229,41 @@ def test_without_a_pin_renovate_has_no_range(shop: Path, change: Run) -> None:
 
     assert allowed(shop) is None
     assert "template-version" not in (shop / "pyproject.toml").read_text("utf-8")
+
+
+@pytest.fixture(scope="module")
+def depending(versions: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The template with a version 2.1.0 in which services depend on one more package."""
+    folder = tmp_path_factory.mktemp("depending") / "template"
+    run("git", "clone", "--quiet", versions, folder)
+    project = folder / "template" / "pyproject.toml.jinja"
+    edit(project, '    "structlog', '    "anyio>=4",\n    "structlog')
+    return repository(folder, tag="v2.1.0")
+
+
+@pytest.mark.parametrize("ci", ["github", "gitlab"])
+def test_a_lock_that_renovate_left_behind_fails_the_pipeline_which_says_what_renews_it(
+    ci: str, depending: Path, new_service: Run, required: Required, tmp_path: Path
+) -> None:
+    python = next(version for version in (LOWEST, *BETWEEN, NEWEST) if find(version))
+    data = ("--data", f"ci={ci}", "--data", f"python_version={python}")
+    options = ("--template", str(depending), "--template-version", "1.0.0")
+    project = checkout(new_service, tmp_path, *data, *options)
+    # As Renovate calls it.
+    copier = ("copier", "update", "--skip-answered", "--defaults", "--vcs-ref", "v2.1.0")
+    run(sys.executable, "-m", *copier, cwd=project)
+    repository(project)
+
+    if ci == "github":
+        done = act(project, tmp_path, "--job", "check", "--matrix", f"python:{python}")
+    else:
+        path = python_of_an_image(tmp_path / "image", python)
+        script = gitlab_ci_local(required)
+        done = run_gitlab_job(script, project, tmp_path, f"check: [{python}]", path=path)
+
+    assert done.returncode != 0
+    assert "The lockfile at `uv.lock` needs to be updated" in done.stdout + done.stderr
+    assert "run `uv lock`" in done.stdout + done.stderr
+    assert "poe format" not in done.stdout
+    run(UV, "lock", cwd=project)
+    run(UV, "lock", "--check", cwd=project)
