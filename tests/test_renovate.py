@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -37,7 +38,7 @@ Found = dict[str, list[Dependency]]
 
 @dataclass(frozen=True)
 class Renovate:
-    """The real one, on a folder, without its servers."""
+    """The real one, on a local folder."""
 
     programs: Path
     scratch: Path
@@ -127,10 +128,8 @@ def test_a_moved_pin_is_what_renovate_keeps_to(followed: Path, renovate: Renovat
 def test_renovate_does_not_ask_for_the_template_that_new_service_carries(
     followed: Path, hosted: str, renovate: Renovate
 ) -> None:
-    metadata = (ROOT / "pyproject.toml").read_text("utf-8")
-    (canonical,) = [
-        line.split('"')[1] for line in metadata.splitlines() if line.startswith('Template = "')
-    ]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    canonical = project["urls"]["Template"]
     edit(followed / ".copier-answers.yml", hosted, canonical)
 
     found = renovate.template(followed)
