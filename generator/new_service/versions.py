@@ -4,8 +4,12 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import Version
 
 from .errors import BadInput, TemplateUnavailable
+from .questions import Answers
 from .service import Service
 from .source import Template, newest_few, newest_within
+
+_PIN = "template_version_pin"
+"""The answer that the template renders the pin from."""
 
 
 def pin_of(service: Service) -> SpecifierSet | None:
@@ -24,6 +28,11 @@ def pin_of(service: Service) -> SpecifierSet | None:
             f"the pin {pin!r} in pyproject.toml is no range of versions.",
             "write [tool.new-service] template-version like '~=1.4' or '>=1.2,<2'.",
         ) from bad
+
+
+def pin_as_answer(service: Service, target: Template) -> Answers:
+    """The pin as its owner has it, for the files of `target` that repeat it."""
+    return {_PIN: service.pin or ""} if _PIN in target.questions.asked else {}
 
 
 def newest_inside(template: Template, pin: SpecifierSet | None) -> str:
