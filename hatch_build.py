@@ -1,6 +1,7 @@
 """Puts the template with all its released versions into wheel and sdist, as one git bundle."""
 
 import subprocess
+import sys
 import tempfile
 from email.parser import HeaderParser
 from pathlib import Path
@@ -21,10 +22,12 @@ def version() -> str:
     """The version of the newest release, or what `source.describe` says between two."""
     if (ROOT / "PKG-INFO").is_file():
         return HeaderParser().parsestr((ROOT / "PKG-INFO").read_text("utf-8"))["Version"]
-    namespace: dict[str, Any] = {}
-    exec((ROOT / "generator/new_service/git.py").read_text("utf-8"), namespace)  # noqa: S102  the package cannot be imported before it is built
-    described: str = namespace["describe"](ROOT, "HEAD")
-    return described
+    sys.path.insert(0, str(ROOT / "generator"))
+    try:
+        from new_service.git import describe  # which needs no package that is not there yet
+    finally:
+        sys.path.pop(0)
+    return describe(ROOT, "HEAD")
 
 
 class TemplateBundle(BuildHookInterface):  # type: ignore[type-arg]  # its parameter has no bearing on a hook
