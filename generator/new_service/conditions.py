@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from functools import cache
 
+import yaml
+
 from .errors import BadInput, invalid_answer
 from .questions import Answers, Questions
 
@@ -30,6 +32,23 @@ class Conditions:
     def objection(self, name: str, answers: Mapping[str, object]) -> str:
         """What the validator of the question `name` says; nothing if all is well."""
         return self._render(self._questions.asked[name].validator, answers)
+
+    def refusal(self, name: str, choice: str, answers: Mapping[str, object]) -> str:
+        """Why the question `name` does not offer `choice`; nothing if it does."""
+        return self._render(self._questions.asked[name].refusals.get(choice, ""), answers)
+
+    def default(self, name: str, answers: Mapping[str, object]) -> object:
+        """The default of the question `name`."""
+        question = self._questions.asked[name]
+        if not isinstance(question.default, str):
+            return question.default
+        rendered = self._render(question.default, answers)
+        is_text = question.type == "str" and not question.multiselect
+        return rendered if is_text else yaml.safe_load(rendered)
+
+    def words(self, text: str, answers: Mapping[str, object]) -> str:
+        """`text`, such as a label, with its Jinja rendered."""
+        return self._render(text, answers)
 
     def _render(self, text: str, answers: Mapping[str, object]) -> str:
         if not text:

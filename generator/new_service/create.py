@@ -14,6 +14,7 @@ from pathlib import Path
 import yaml
 
 from . import environment, preview, source, team
+from .asking import Asking
 from .conditions import check_choices
 from .errors import BadInput
 from .git import commit_all, git, is_inside_work_tree
@@ -49,10 +50,11 @@ def create(wishes: Wishes, report: Report) -> None:
     Raises:
         NewServiceError: something is wrong; the disk is as it was.
         KeyboardInterrupt: Ctrl-C; the disk is as it was.
+        Exit: the user said no; the disk is as it was.
     """
     parent = _output_dir(wishes.output_dir)
     if wishes.name:
-        _check_free(parent / wishes.name)
+        _check_free(parent / wishes.name)  # before the template is fetched
     if wishes.lock and not wishes.dry_run:
         find_uv()  # its absence is told before anything is asked
     ours = team.read()
@@ -61,8 +63,13 @@ def create(wishes: Wishes, report: Report) -> None:
         answers = _answers(wishes, template.questions)
         defaults = template.questions.checked(ours.defaults, f"the team file {ours.path}")
         ask = not wishes.yes and not report.as_json and sys.stdin.isatty() and sys.stdout.isatty()
+        if "service_name" in answers:
+            _check_free(parent / str(answers["service_name"]))
+        asking = Asking(
+            template.questions, answers, defaults, lambda name: os.path.lexists(parent / name)
+        )
         if ask:
-            answers |= preview.ask_start(template.questions, answers, preset=wishes.preset)
+            asking.start(wishes.preset)
         elif not wishes.yes:
             raise _nobody_to_ask(template.questions, answers)
         elif "service_name" not in answers:
@@ -70,12 +77,12 @@ def create(wishes: Wishes, report: Report) -> None:
                 "the service has no name.", "give one: new-service create orders-api --yes"
             )
         template.questions.check_needs(_names(answers.get("modules")))
-        if not ask:
+        if ask:
+            asking.ask()
+        else:
             check_choices(template.questions, answers)
         with _scratch(None if wishes.dry_run else parent) as scratch:
-            _Creation(wishes, report, template, parent, scratch / "service").run(
-                answers, defaults, ask=ask
-            )
+            _Creation(wishes, report, template, parent, scratch / "service").run(asking, ask=ask)
 
 
 @dataclass(frozen=True)
@@ -88,10 +95,16 @@ class _Creation:
     parent: Path
     folder: Path
 
-    def run(self, answers: Answers, defaults: Answers, *, ask: bool) -> None:
+    def run(self, asking: Asking, *, ask: bool) -> None:
         rendered = Step("rendered", f"template {self.template.version}")
         with rendered:
-            everything = render(self.template, self.folder, answers, defaults=defaults, ask=ask)
+            everything = render(
+                self.template,
+                self.folder,
+                asking.given,
+                defaults=asking.defaults,
+                ask=asking.rest,
+            )
         name, modules = str(everything["service_name"]), _names(everything.get("modules"))
         files = sorted(
             path.relative_to(self.folder).as_posix()
@@ -100,14 +113,14 @@ class _Creation:
         )
         destination = self.parent / name
         _check_free(destination)
-        if ask or self.wishes.dry_run:
+        if self.wishes.dry_run:
             self.report.say(preview.tree(name, files, modules))
+        elif ask:
+            self.report.say(preview.short(name, files, everything, self.template.questions))
+            preview.confirm("Create it", otherwise="nothing was created.")
+            self.report.say()
         locked = False
         if not self.wishes.dry_run:
-            if ask:
-                preview.confirm("Create it")
-                self.report.say()
-                rendered.seconds = None  # most of it was the user's
             self.report.line(rendered)
             locked = self._finish()
             os.rename(self.folder, destination)  # noqa: PTH104  the parent stays
