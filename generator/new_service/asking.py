@@ -94,7 +94,7 @@ class Asking:
         while True:
             given = self._prompt(question, label, conditions, chosen, typed)
             try:
-                answer = question.answer(given)
+                answer = self._with_needs(question, question.answer(given))
                 said = conditions.objection(question.name, {**known, question.name: answer})
                 if question.name == "service_name" and not said and self.is_taken(str(answer)):
                     said = f"{answer} exists already here. Choose another name."
@@ -106,6 +106,11 @@ class Asking:
             answered(label, in_words(given))
             object_to(said)
             typed, chosen = (given, default) if isinstance(given, str) else ("", given)
+
+    def _with_needs(self, question: Question, answer: Answer) -> Answer:
+        if question.name != "modules" or not isinstance(answer, list):
+            return answer
+        return self.questions.with_needs(answer)
 
     def _prompt(
         self, question: Question, label: str, conditions: Conditions, default: object, typed: str

@@ -22,7 +22,7 @@ def confirm(question: str, *, otherwise: str = "nothing was changed.") -> None:
         KeyboardInterrupt: Ctrl-C.
     """
     if not prompts().yes(question):
-        print(otherwise)
+        print(f"  {otherwise}")
         raise typer.Exit(1)
 
 

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from textwrap import wrap
@@ -44,8 +43,8 @@ def prompts() -> Prompts:
 
 
 def columns() -> int:
-    """The columns that lines may take: those of a terminal, at most 80."""
-    return min(80, shutil.get_terminal_size().columns) if sys.stdout.isatty() else 80
+    """The columns that lines may take: those of the terminal, at most 80."""
+    return min(80, shutil.get_terminal_size().columns)
 
 
 def folded(text: str, *, first: str = "  ", rest: str | None = None) -> list[str]:
@@ -133,7 +132,12 @@ def answered(label: str, words: str) -> None:
     """Leave a question with its answer on the screen."""
     if isinstance(prompts(), _Typed):
         return  # it is there already
-    print("\n".join(folded(words, first=f"? {label}  ", rest="    ")), flush=True)
+    import questionary
+
+    start = f"? {label}  "
+    questionary.print(start, style="bold", end="")
+    lines = folded(words, first=start, rest="    ")
+    questionary.print("\n".join(lines)[len(start) :], style="fg:ansicyan")
 
 
 def _line(label: str, hint: str) -> str:
@@ -154,15 +158,13 @@ def _answer(asked: "Question") -> object:
 def _choices(options: Sequence[Option], chosen: Sequence[str] = ()) -> list["Choice"]:
     from questionary import Choice
 
-    room = columns() - len(" » ○ ")
+    mark = " » ○ "
     return [
         Choice(
-            _cut(each.title, room), each.value, disabled=each.refusal or None,
+            "\n".join(folded(each.title, first=mark))[len(mark) :],
+            each.value,
+            disabled=each.refusal or None,
             checked=each.value in chosen,
         )
         for each in options
-    ]  # fmt: skip
-
-
-def _cut(text: str, room: int) -> str:
-    return text if len(text) <= room else f"{text[: room - 1].rstrip()}…"
+    ]

@@ -335,8 +335,12 @@ def _text(name: str, value: str | float | bool) -> str | int | float | bool:
 
 def _suggest(given: str, known: Iterable[str], none: str) -> str:
     known = list(known)
-    if not known:
-        return f"{none}."
+    return did_you_mean(given, known) if known else f"{none}."
+
+
+def did_you_mean(given: str, known: Iterable[str]) -> str:
+    """A hint for a name that is not among those that are `known`."""
+    known = list(known)
     close = get_close_matches(given, known, n=1)
     meant = f"did you mean {close[0]!r}? " if close else ""
     return f"{meant}possible: {', '.join(known)}."

@@ -4,6 +4,7 @@ import os
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -11,9 +12,10 @@ from .boot import boot
 from .checks import CHEAP, Failed, Result, tell
 from .errors import BadInput
 from .programs import TookTooLong, end_all, find_uv, own_environment, poe, run
-from .report import Report
+from .questions import did_you_mean
+from .report import Report, Step
 from .repository import undo_interrupted
-from .service import Service
+from .service import Service, resolved
 
 
 def validate(
@@ -22,13 +24,19 @@ def validate(
     """Run the checks of the service in `folder`; 0 if all passed, 1 if one failed.
 
     Raises:
-        BadInput: `folder` holds no service, or a check that is named does not exist.
+        BadInput: `folder` is in no service, or a check of `only` does not exist.
         ProgramMissing: uv or git is not installed.
     """
-    service = Service.at(folder)
+    service = service_of(folder)
     undo_interrupted(service.folder)
     names = checks_of(service)
-    _check_names([*only, *skip], names)
+    for name in only:
+        if name not in names:
+            raise BadInput(f"unknown check {name!r}.", did_you_mean(name, names))
+    for name in skip:
+        if name not in names:
+            # Not an error: one line of CI fits services with other modules.
+            report.line(Step(name, f"no check of this service; {did_you_mean(name, names)}", "·"))
     wanted = [name for name in names if (not only or name in only) and name not in skip]
     if not wanted:
         raise BadInput("no check is left to run.", "name fewer with --skip.")
@@ -61,10 +69,17 @@ def checks_of(service: Service) -> list[str]:
     return list(dict.fromkeys([*CHEAP, *service.checks, "boot"]))
 
 
-def _check_names(given: list[str], known: list[str]) -> None:
-    for name in given:
-        if name not in known:
-            raise BadInput(f"unknown check {name!r}.", f"possible: {', '.join(known)}.")
+def service_of(folder: Path) -> Service:
+    """The service in `folder`, or the one that it is a folder of.
+
+    Raises:
+        BadInput: there is none.
+    """
+    folder = resolved(folder)
+    if folder.is_dir() and not (folder / "pyproject.toml").is_file():
+        with suppress(BadInput):
+            return Service.around(folder)
+    return Service.at(folder)
 
 
 @dataclass(frozen=True)
