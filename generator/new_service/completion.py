@@ -83,7 +83,8 @@ def checks(context: typer.Context) -> list[str]:
     from .errors import NewServiceError
     from .validate import checks_of
 
-    service = _service(context.params.get("folder"))
+    # An option without its value yet keeps Typer from naming the arguments before it.
+    service = _service(Path(context.args[0]) if context.args else context.params.get("folder"))
     try:
         return checks_of(service) if service else []
     except NewServiceError:

@@ -341,6 +341,12 @@ def _suggest(given: str, known: Iterable[str], none: str) -> str:
 def did_you_mean(given: str, known: Iterable[str]) -> str:
     """A hint for a name that is not among those that are `known`."""
     known = list(known)
-    close = get_close_matches(given, known, n=1)
-    meant = f"did you mean {close[0]!r}? " if close else ""
+    close = closest(given, known)
+    meant = f"did you mean {close!r}? " if close else ""
     return f"{meant}possible: {', '.join(known)}."
+
+
+def closest(given: str, known: Iterable[str]) -> str | None:
+    """What was probably meant; of numbers, none is closer than the others."""
+    close = get_close_matches(given, list(known), n=1) if given.upper() != given.lower() else []
+    return close[0] if close else None

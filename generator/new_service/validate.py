@@ -12,7 +12,7 @@ from .boot import boot
 from .checks import CHEAP, Failed, Result, tell
 from .errors import BadInput
 from .programs import TookTooLong, end_all, find_uv, own_environment, poe, run
-from .questions import did_you_mean
+from .questions import closest, did_you_mean
 from .report import Report, Step
 from .repository import undo_interrupted
 from .service import Service, resolved
@@ -36,7 +36,9 @@ def validate(
     for name in skip:
         if name not in names:
             # Not an error: one line of CI fits services with other modules.
-            report.line(Step(name, f"no check of this service; {did_you_mean(name, names)}", "·"))
+            close = closest(name, names)
+            meant = f"; did you mean {close!r}?" if close else ""
+            report.line(Step(name, f"not a check of this service{meant}", "·"))
     wanted = [name for name in names if (not only or name in only) and name not in skip]
     if not wanted:
         raise BadInput("no check is left to run.", "name fewer with --skip.")
