@@ -149,7 +149,7 @@ def _ask_start(questions: Questions) -> str:
             Option(name, f"{name:<{width}}{details.get('summary', '')}")
             for name, details in presets.items()
         ),
-        Option(_CHOOSE, f"{_CHOOSE:<{width}}modules one by one"),
+        Option(_CHOOSE, f"{_CHOOSE:<{width}}pick modules one by one"),
     ]
     start = prompts().one("Start from", options, None)
     if start == _CHOOSE:
