@@ -1,7 +1,7 @@
 """What a command shows before it acts: a service in a few lines, its tree, one question."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from textwrap import shorten, wrap
 
 import typer
@@ -28,23 +28,28 @@ def confirm(question: str, *, otherwise: str = "nothing was changed.") -> None:
 
 def short(name: str, files: list[str], answers: Mapping[str, object], questions: Questions) -> str:
     """What was chosen, and where its files are, in at most 15 lines."""
-    chosen = folded(" · ".join(_choices(answers, questions)), first=f"  {name}   ", rest="    ")
+    chosen = _in_a_row(_choices(answers, questions), first=f"  {name}   ", rest="    ")
     total = [f"    {len(files)} files; --dry-run lists them"]
     folders = _in_folders(files)
-    root = folders.pop("", [])
-    room = _LINES - len(chosen) - len(total) - 1
-    rows = [line for folder, inside in folders.items() for line in _folder(folder, inside)]
-    if len(rows) >= room:
-        rows = [_count(folder, inside) for folder, inside in folders.items()]
-    if len(rows) >= room:
-        rows = [*rows[: room - 2], f"    … {len(rows) - room + 2} more folders"]
+    root = sorted(folders.pop("", []), key=lambda name: name.startswith("."))
+    room = max(1, _LINES - len(chosen) - len(total) - 2)
+    width = max((len(folder) for folder in folders), default=0)
+    starts = {folder: f"    {folder + '/':<{width + 3}}" for folder in folders}
+    rows = [
+        line
+        for folder, start in starts.items()
+        for line in _in_a_row(_counts(folders[folder]), first=start, rest="      ")
+    ]
+    if len(rows) > room:
+        rows = [f"{start}{_files(len(folders[folder]))}" for folder, start in starts.items()]
+    if len(rows) > room:
+        rows = [*rows[: room - 1], f"    … and {len(rows) - room + 1} more folders"]
     if root:
-        rows.append(shorten(f"and {'  '.join(root)}", columns() - 4, placeholder=" …"))
-        rows[-1] = f"    {rows[-1]}"
+        rows.append("    " + shorten(f"and {' '.join(root)}", columns() - 4, placeholder=" …"))
     return "\n".join(["", *chosen, *rows, *total])
 
 
-def _choices(answers: Mapping[str, object], questions: Questions) -> Iterable[str]:
+def _choices(answers: Mapping[str, object], questions: Questions) -> Iterator[str]:
     """The modules, each with the choices that belong to it by name, then the other choices."""
     conditions = Conditions(questions)
     others = {
@@ -79,16 +84,20 @@ def _in_folders(files: Iterable[str]) -> dict[str, list[str]]:
     return dict(sorted(folders.items()))
 
 
-def _folder(folder: str, inside: list[str]) -> list[str]:
+def _counts(inside: list[str]) -> Iterator[str]:
+    """How many files a folder has itself, and how many its folders."""
     counts = Counter(path.partition("/")[0] if "/" in path else "" for path in inside)
-    own = counts.pop("", 0)
-    parts = [_files(own)] if own else []
-    parts += [f"{name} {count}" for name, count in sorted(counts.items())]
-    return folded(" · ".join(parts), first=f"    {folder}/   ", rest="      ")
+    if own := counts.pop("", 0):
+        yield _files(own)
+    for name, count in sorted(counts.items()):
+        yield f"{name} {count}"
 
 
-def _count(folder: str, inside: list[str]) -> str:
-    return f"    {folder}/   {_files(len(inside))}"
+def _in_a_row(parts: Iterable[str], *, first: str, rest: str) -> list[str]:
+    """Lines of `parts`, none of which is broken in itself."""
+    unbreakable = "\N{NO-BREAK SPACE}"
+    text = f"{unbreakable}· ".join(part.replace(" ", unbreakable) for part in parts)
+    return [line.replace(unbreakable, " ") for line in folded(text, first=first, rest=rest)]
 
 
 def _files(count: int) -> str:
@@ -106,7 +115,12 @@ def tree(name: str, files: list[str], modules: list[str]) -> str:
     lines = [f"\n  {name + '/':<{names}}{count}{len(files)} files"]
     # Folders first, then the files of the root.
     for folder in sorted(folders, key=lambda folder: (folder == "", folder)):
-        wrapped = wrap("  ".join(folders[folder]), columns() - names - 2, break_long_words=False)
+        wrapped = wrap(
+            "  ".join(folders[folder]),
+            columns() - names - 2,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
         start = f"  {'├── ' + folder + '/' if folder else '└──'}"
         rest = "  │" if folder else ""
         if len(start) > names:  # its files go below

@@ -50,7 +50,9 @@ def columns() -> int:
 def folded(text: str, *, first: str = "  ", rest: str | None = None) -> list[str]:
     """`text` in lines that fit, after `first`; the others begin with `rest`, as wide by default."""
     rest = " " * len(first) if rest is None else rest
-    lines = wrap(text, columns(), initial_indent=first, subsequent_indent=rest)
+    lines = wrap(
+        text, columns(), initial_indent=first, subsequent_indent=rest, break_on_hyphens=False
+    )
     return lines or [first.rstrip()]
 
 

@@ -242,10 +242,10 @@ def _print(rows: list[Row], report: Report) -> None:
     for row, line in zip([None, *rows], [titles, *cells], strict=True):
         start = [f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)]
         if row is not None and row.error:
-            line = f"  {start[0]}  ! {row.error}"
+            said = f"{start[0]}  ! {row.error}"
             # In a pipe, a row is a line.
             is_seen = report.stream.isatty()
-            report.say("\n".join(folded(line.strip(), rest="      ")) if is_seen else line)
+            report.say("\n".join(folded(said, rest="      ")) if is_seen else f"  {said}")
         else:
             report.say(f"  {'  '.join(start)}  {'drift' if row is None else _drift(row)}")
             for name, paths in ({} if row is None else _paths(row)).items():
