@@ -419,6 +419,14 @@ def test_an_invalid_choice_lists_the_valid_ones(
     assert possible in done.stderr
 
 
+def test_without_a_terminal_it_says_what_to_answer(new_service: Run) -> None:
+    """Only what would be asked: another answer would be refused."""
+    done = new_service("create", "shop", "--with", "auth", "--data", "description=x", check=False)
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "not answered: python_version, ci, auth_provider." in done.stderr
+
+
 def test_the_whole_tree_fits_a_narrow_terminal(template: Path, tmp_path: Path) -> None:
     terminal = Terminal(
         "create", "shop", "--preset", "full", "--yes", "--dry-run",

@@ -64,8 +64,7 @@ def check_choices(questions: Questions, answers: Answers) -> None:
     Raises:
         BadInput: one is, in the validator's words.
     """
-    defaults = {name: each.default for name, each in questions.asked.items() if each.has_default}
-    given = {**defaults, **answers}
+    given = _with_defaults(questions, answers)
     for name in answers:
         question = questions.asked[name]
         # The needs of modules have been looked at; most answers take no Jinja at all.
@@ -78,3 +77,18 @@ def check_choices(questions: Questions, answers: Answers) -> None:
                 )
             if said := conditions.objection(name, given):
                 raise invalid_answer(" ".join(said.split()))
+
+
+def unanswered(questions: Questions, answers: Answers) -> list[str]:
+    """The questions that would be asked where `answers` are given, and the rest are defaults."""
+    conditions, given = Conditions(questions), _with_defaults(questions, answers)
+    return [
+        name
+        for name in questions.open_names()
+        if name not in answers and conditions.is_asked(name, given)
+    ]
+
+
+def _with_defaults(questions: Questions, answers: Answers) -> dict[str, object]:
+    defaults = {name: each.default for name, each in questions.asked.items() if each.has_default}
+    return {**defaults, **answers}

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,7 +15,7 @@ import yaml
 
 from . import environment, preview, source, team
 from .asking import Asking
-from .conditions import check_choices
+from .conditions import check_choices, unanswered
 from .errors import BadInput
 from .git import commit_all, git, is_inside_work_tree
 from .locking import lock
@@ -97,7 +97,8 @@ class _Creation:
 
     def run(self, asking: Asking, *, ask: bool) -> None:
         rendered = Step("rendered", f"template {self.template.version}")
-        with rendered:
+        # A spinner would spoil prompts.
+        with nullcontext() if asking.rest else self.report.waiting("rendered"), rendered:
             everything = render(
                 self.template,
                 self.folder,
@@ -232,7 +233,7 @@ def _read_answers(path: Path) -> dict[str, object]:
 
 
 def _nobody_to_ask(questions: Questions, answers: Answers) -> BadInput:
-    missing = [name for name in questions.open_names() if name not in answers]
+    missing = unanswered(questions, answers)
     how = " ".join(f"--data {name}=..." for name in missing if name != "service_name")
     if "service_name" in missing:
         how = f"NAME {how}".strip()
