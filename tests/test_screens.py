@@ -292,6 +292,10 @@ def completed(new_service: Run, *words: str, cwd: Path | None = None, **env: str
          ["auth_provider=accounts", "auth_provider=oidc"]),
         (["create", "--data", "modules", "=", "docker,ce"], ["docker,celery"]),
         (["create", "--data", "package", "="], []),
+        (["create", "--data", "=", "ci", "=", "gitl"], ["gitlab"]),
+        (["create", "--data", "=", "auth"], ["auth_provider=accounts", "auth_provider=oidc"]),
+        (["create", "--data", "ci=gitl"], ["ci=gitlab"]),  # where = is not in COMP_WORDBREAKS
+        (["create", "--preset", "="], ["minimal", "api", "full"]),
         (["validate", "shop", "--only", "t"], ["types", "test"]),
         (["validate", "--skip", "t"], []),
         (["status", "s"], ["shop"]),

@@ -27,13 +27,15 @@ def join_assignments() -> None:
     at = int(os.environ.get("COMP_CWORD", "0"))
     joined: list[str] = []
     for number, word in enumerate(words[: at + 1]):
-        is_value = number > 1 and words[number - 1] == "="
-        if joined and not joined[-1].startswith("-") and (word == "=" or is_value):
+        follows = number > 1 and words[number - 1] == "="
+        if word == "=" and joined[-1].startswith("-"):  # --data=KEY
+            joined += [""] if number == at else []
+        elif word == "=" or (follows and not joined[-1].startswith("-")):
             joined[-1] += word
         else:
             joined.append(word)
     key, equals, value = joined[-1].partition("=")
-    if len(joined) <= at and equals:
+    if equals and "=" in words[at - 1 : at + 1]:  # else bash leaves such words alone
         os.environ[_KEY] = key
         joined[-1] = value
     os.environ |= {"COMP_WORDS": "\n".join(joined), "COMP_CWORD": str(len(joined) - 1)}
