@@ -26,12 +26,12 @@ from conftest import ROOT, copy_template, on_terminal, repository
 
 FOLDER = ROOT / ".github" / "screens"
 COLUMNS, ROWS = 80, 120  # nothing scrolls away
-ENTER, DOWN, CLEAR = "\r", "\x1b[B", "\x15"
+ENTER, DOWN = "\r", "\x1b[B"
 Keys = list[tuple[str, str]]  # what is waited for, and what is typed then
 CREATE: Keys = [
     ("Start from", DOWN + ENTER),
     ("Service name", "orders-api" + ENTER),
-    ("What does it do", CLEAR + "Takes and tracks orders" + ENTER),
+    ("What does it do", "Takes and tracks orders" + ENTER),
     ("Lowest Python version", ENTER),
     ("Where its checks run", ENTER),
     ("Create it", "y"),

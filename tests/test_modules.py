@@ -192,7 +192,7 @@ def test_arrows_choose_where_to_start_from(start: str, with_modules: str, tmp_pa
     terminal.expect("pick modules one by one")
     terminal.send("\r" if start == "minimal" else "\x1b[B\r")
     take_defaults(terminal)
-    assert terminal.expect(["Create it", "Modules"]) == 0
+    assert terminal.expect(["Create it", "Modules "]) == 0
     terminal.send("y")
     terminal.expect(pexpect.EOF)
     terminal.close()
@@ -211,7 +211,6 @@ def test_interrupt_at_the_prompts_of_modules_leaves_nothing(
     terminal.expect("pick modules one by one")
     if at == "Modules":
         terminal.send("\x1b[B\x1b[B\r")
-        take_defaults(terminal)
         terminal.expect("Modules")
     terminal.send("\x03")
     terminal.expect(pexpect.EOF)
@@ -221,17 +220,14 @@ def test_interrupt_at_the_prompts_of_modules_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_prompt_does_not_take_a_choice_that_lacks_a_need(
-    with_modules: str, tmp_path: Path
-) -> None:
-    """Farewells alone is not taken; with greetings, one up, it is."""
+def test_a_choice_at_the_prompt_brings_what_it_needs(with_modules: str, tmp_path: Path) -> None:
     terminal = prompted(with_modules, tmp_path)
     terminal.expect("pick modules one by one")
     terminal.send("\x1b[B\x1b[B\r")
-    take_defaults(terminal)
     terminal.expect("Modules")
     terminal.send("\x1b[B \r")
-    terminal.send("\x1b[A \r")
+    terminal.expect("greetings, farewells")
+    take_defaults(terminal)
     terminal.expect("Create it")
     terminal.send("y")
     terminal.expect(pexpect.EOF)
@@ -243,7 +239,7 @@ def test_the_prompt_does_not_take_a_choice_that_lacks_a_need(
 
 
 def take_defaults(terminal: pexpect.spawn[str]) -> None:
-    """Answer the questions before that for modules with Enter."""
+    """Answer the questions after that for modules with Enter."""
     for prompt in ("What does it do", "Lowest Python version", "Where its checks run"):
         terminal.expect(prompt)
         terminal.send("\r")
@@ -342,9 +338,9 @@ def test_space_chooses_a_module_at_the_prompt(with_modules: str, tmp_path: Path)
     terminal.expect("Start from")
     terminal.expect("pick modules one by one")
     terminal.send("\x1b[B\x1b[B\r")
-    take_defaults(terminal)
     terminal.expect("Modules")
     terminal.send(" \r")
+    take_defaults(terminal)
     terminal.expect("Create it")
     terminal.send("y")
     terminal.expect(pexpect.EOF)

@@ -42,18 +42,18 @@ def test_keys_make_the_service_that_they_choose(start: Start, tmp_path: Path) ->
     terminal.expect("Service name")
     terminal.send("orders-api" + ENTER)
     terminal.expect("What does it do")
-    terminal.send(" Really." + ENTER)
+    terminal.send("Takes orders." + ENTER)
     terminal.expect("Lowest Python version")
     terminal.send(DOWN + DOWN + ENTER)
     terminal.expect("Where its checks run")
     terminal.send(DOWN + ENTER)
-    terminal.expect("pyproject.toml")
+    terminal.expect("src/orders_api/")
     terminal.expect("Create it")
     terminal.send("y")
 
     assert finish(terminal) == 0
     answers = (tmp_path / "orders-api" / ".copier-answers.yml").read_text("utf-8")
-    assert "description: The orders-api service. Really.\n" in answers
+    assert "description: Takes orders.\n" in answers
     assert "python_version: '3.13'\n" in answers
     assert "ci: gitlab\n" in answers
 
@@ -114,8 +114,9 @@ def test_no_leaves_nothing(start: Start, tmp_path: Path) -> None:
     terminal.send(ENTER)
     terminal.expect("Create it")
     terminal.send("n")
+    terminal.expect("nothing was created")
 
-    assert finish(terminal) == 130
+    assert finish(terminal) == 1
     assert list(tmp_path.iterdir()) == []
 
 
@@ -158,12 +159,12 @@ def test_no_color_gives_plain_lines(start: Start) -> None:
     assert "\x1b" not in (terminal.before or "")
 
 
-def test_preview_names_the_files_that_are_made(start: Start, tmp_path: Path) -> None:
+def test_preview_counts_the_files_that_are_made(start: Start, tmp_path: Path) -> None:
     terminal = start("create", "orders-api", "--no-lock", "--data", "description=x")
     for prompt in ("Lowest Python version", "Where its checks run"):
         terminal.expect(prompt)
         terminal.send(ENTER)
-    terminal.expect(r"orders-api/ +(\d+) files")
+    terminal.expect(r"(\d+) files; --dry-run lists them")
     counted = int(terminal.match[1])  # type: ignore[index]
     terminal.expect("Create it")
     assert max(map(len, (terminal.before or "").splitlines())) <= 80

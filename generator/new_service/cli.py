@@ -12,7 +12,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from . import streams
+from . import completion, streams
 from .errors import BadInput, NewServiceError, of_program, of_system
 from .report import Report
 from .variables import choose
@@ -27,8 +27,26 @@ app = typer.Typer(
 
 _INTERRUPTED, _NOBODY_READS = 130, 141
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
-Modules = Annotated[list[str], typer.Argument(metavar="MODULE...", help="Such as database.")]
-Project = Annotated[Path, typer.Option(metavar="DIR", help="The service, or a folder in it.")]
+NewModules = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="MODULE...", help="Such as database.", autocompletion=completion.new_modules
+    ),
+]
+OwnModules = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="MODULE...", help="Such as database.", autocompletion=completion.own_modules
+    ),
+]
+Project = Annotated[
+    Path,
+    typer.Option(
+        metavar="DIR",
+        help="The service, or a folder in it.",
+        autocompletion=completion.services,
+    ),
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would change.")]
 AllowConflicts = Annotated[
     bool, typer.Option("--allow-conflicts", help="Leave conflicts in the files, to be solved.")
@@ -37,7 +55,41 @@ NoLock = Annotated[bool, typer.Option("--no-lock", help="Do not renew uv.lock.")
 NoCheck = Annotated[bool, typer.Option("--no-check", help="Leave out the checks.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing.")]
 Data = Annotated[
-    list[str] | None, typer.Option(metavar="KEY=VALUE", help="An answer.", show_default=False)
+    list[str] | None,
+    typer.Option(
+        metavar="KEY=VALUE",
+        help="An answer.",
+        show_default=False,
+        autocompletion=completion.answers,
+    ),
+]
+
+
+def _help_with_choices(context: typer.Context, wanted: bool) -> None:
+    if not wanted:
+        return
+    from . import offers
+
+    typer.echo(context.get_help())
+    questions = offers.offered()
+    if questions is None:
+        print("\n `new-service modules` lists what your template offers.")
+    else:
+        listed = offers.listed if context.command.name == "create" else offers.listed_modules
+        print("\n".join(listed(questions)))
+    raise typer.Exit
+
+
+HelpWithChoices = Annotated[
+    bool,
+    typer.Option(
+        "--help",
+        "-h",
+        callback=_help_with_choices,
+        is_eager=True,
+        show_default=False,
+        help="Show this message with all choices, and exit.",
+    ),
 ]
 DataFile = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Answers in a YAML file; --data overrides.")
@@ -71,16 +123,29 @@ def start(
         create()
 
 
-@app.command()
+@app.command(
+    add_help_option=False,
+    short_help="Create a service; its --help lists presets, modules and answers.",
+)
 def create(
     name: Annotated[
         str | None, typer.Argument(help="Such as orders-api.", show_default=False)
     ] = None,
     output_dir: Annotated[Path, typer.Option(help="Where the service's folder is made.")] = Path(),
     with_: Annotated[
-        list[str] | None, typer.Option("--with", metavar="M,M", help="Modules.", show_default=False)
+        list[str] | None,
+        typer.Option(
+            "--with",
+            metavar="M,M",
+            help="Modules.",
+            show_default=False,
+            autocompletion=completion.several_modules,
+        ),
     ] = None,
-    preset: Annotated[str | None, typer.Option(help="A starting point, such as minimal.")] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(help="A starting point, such as minimal.", autocompletion=completion.presets),
+    ] = None,
     data: Data = None,
     data_file: DataFile = None,
     answers_file: Annotated[Path | None, typer.Option(hidden=True)] = None,
@@ -93,6 +158,7 @@ def create(
     no_git: Annotated[bool, typer.Option("--no-git", help="No repository, no commit.")] = False,
     no_lock: Annotated[bool, typer.Option("--no-lock", help="No uv.lock.")] = False,
     as_json: Json = False,
+    help_: HelpWithChoices = False,  # noqa: ARG001  its callback does it all
 ) -> None:
     """Create a service."""
     from . import create as creation
@@ -116,9 +182,9 @@ def create(
     )
 
 
-@app.command()
+@app.command(add_help_option=False)
 def add(
-    modules: Modules,
+    modules: NewModules,
     project: Project = Path(),
     answers_file: AnswersFile = None,
     data: Data = None,
@@ -129,6 +195,7 @@ def add(
     no_check: NoCheck = False,
     yes: Yes = False,
     as_json: Json = False,
+    help_: HelpWithChoices = False,  # noqa: ARG001  its callback does it all
 ) -> None:
     """Add modules to a service, keeping its owner's edits."""
     from . import engine, lifecycle
@@ -147,7 +214,7 @@ def add(
 
 @app.command()
 def remove(
-    modules: Modules,
+    modules: OwnModules,
     project: Project = Path(),
     answers_file: AnswersFile = None,
     dry_run: DryRun = False,
@@ -211,7 +278,11 @@ def update(
 def status(
     folders: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[DIR]...", help="Services; default: the one around here."),
+        typer.Argument(
+            metavar="[DIR]...",
+            help="Services; default: the one around here.",
+            autocompletion=completion.services,
+        ),
     ] = None,
     check: Annotated[
         bool, typer.Option("--check", help="Exit 1 if one is outdated, off its pin or unreadable.")
@@ -230,9 +301,26 @@ def status(
 
 @app.command()
 def validate(
-    folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="The service.")] = Path(),
-    only: Annotated[list[str] | None, typer.Option(metavar="CHECK", help="Run just this.")] = None,
-    skip: Annotated[list[str] | None, typer.Option(metavar="CHECK", help="Leave this out.")] = None,
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            metavar="[DIR]",
+            help="The service, or a folder in it.",
+            autocompletion=completion.services,
+        ),
+    ] = Path(),
+    only: Annotated[
+        list[str] | None,
+        typer.Option(metavar="CHECK", help="Run just this.", autocompletion=completion.checks),
+    ] = None,
+    skip: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="CHECK",
+            help="Leave this out, where the service has it.",
+            autocompletion=completion.checks,
+        ),
+    ] = None,
     answers_file: AnswersFile = None,
     as_json: Json = False,
     junit: Annotated[
@@ -299,6 +387,7 @@ def main() -> NoReturn:
     """Run the command line and exit with the code that product.md's table gives."""
     choose()
     output = streams.prepare()
+    completion.join_assignments()
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
             signal.signal(number, _interrupt)

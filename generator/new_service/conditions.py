@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from functools import cache
 
+import yaml
+
 from .errors import BadInput, invalid_answer
 from .questions import Answers, Questions
 
@@ -31,6 +33,23 @@ class Conditions:
         """What the validator of the question `name` says; nothing if all is well."""
         return self._render(self._questions.asked[name].validator, answers)
 
+    def refusal(self, name: str, choice: str, answers: Mapping[str, object]) -> str:
+        """Why the question `name` does not offer `choice`; nothing if it does."""
+        return self._render(self._questions.asked[name].refusals.get(choice, ""), answers)
+
+    def default(self, name: str, answers: Mapping[str, object]) -> object:
+        """The default of the question `name`."""
+        question = self._questions.asked[name]
+        if not isinstance(question.default, str):
+            return question.default
+        rendered = self._render(question.default, answers)
+        is_text = question.type == "str" and not question.multiselect
+        return rendered if is_text else yaml.safe_load(rendered)
+
+    def words(self, text: str, answers: Mapping[str, object]) -> str:
+        """`text`, such as a label, with its Jinja rendered."""
+        return self._render(text, answers)
+
     def _render(self, text: str, answers: Mapping[str, object]) -> str:
         if not text:
             return ""
@@ -45,8 +64,7 @@ def check_choices(questions: Questions, answers: Answers) -> None:
     Raises:
         BadInput: one is, in the validator's words.
     """
-    defaults = {name: each.default for name, each in questions.asked.items() if each.has_default}
-    given = {**defaults, **answers}
+    given = _with_defaults(questions, answers)
     for name in answers:
         question = questions.asked[name]
         # The needs of modules have been looked at; most answers take no Jinja at all.
@@ -59,3 +77,18 @@ def check_choices(questions: Questions, answers: Answers) -> None:
                 )
             if said := conditions.objection(name, given):
                 raise invalid_answer(" ".join(said.split()))
+
+
+def unanswered(questions: Questions, answers: Answers) -> list[str]:
+    """The questions that would be asked where `answers` are given, and the rest are defaults."""
+    conditions, given = Conditions(questions), _with_defaults(questions, answers)
+    return [
+        name
+        for name in questions.open_names()
+        if name not in answers and conditions.is_asked(name, given)
+    ]
+
+
+def _with_defaults(questions: Questions, answers: Answers) -> dict[str, object]:
+    defaults = {name: each.default for name, each in questions.asked.items() if each.has_default}
+    return {**defaults, **answers}

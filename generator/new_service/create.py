@@ -3,12 +3,14 @@
 import os
 import shlex
 import subprocess
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from . import environment, ignoring, preview, source, team, workspace
 from .addresses import ADVICE
-from .conditions import check_choices
+from .asking import Asking
+from .conditions import check_choices, unanswered
 from .data import answers_in, given_answers
 from .errors import BadInput
 from .git import commit_all, git, is_inside_work_tree
@@ -46,10 +48,11 @@ def create(wishes: Wishes, report: Report) -> None:
     Raises:
         NewServiceError: something is wrong; the disk is as it was.
         KeyboardInterrupt: Ctrl-C; the disk is as it was.
+        Exit: the user said no; the disk is as it was.
     """
     parent = _output_dir(wishes.output_dir)
     if wishes.name:
-        _check_free(parent / wishes.name)
+        _check_free(parent / wishes.name)  # before the template is fetched
     if wishes.lock and not wishes.dry_run:
         find_uv()  # its absence is told before anything is asked
     ours = team.read()
@@ -62,8 +65,13 @@ def create(wishes: Wishes, report: Report) -> None:
             detail = f"not asked by {template.version}: {', '.join(unknown)}"
             report.line(Step("defaults", detail, "·"))
         ask = not report.obstacle and not wishes.yes
+        if "service_name" in answers:
+            _check_free(parent / str(answers["service_name"]))
+        asking = Asking(
+            template.questions, answers, defaults, lambda name: os.path.lexists(parent / name)
+        )
         if ask:
-            answers |= preview.ask_start(template.questions, answers, preset=wishes.preset)
+            asking.start(wishes.preset)
         elif not wishes.yes:
             raise _nobody_to_ask(report.obstacle, template.questions, answers)
         elif "service_name" not in answers:
@@ -71,11 +79,13 @@ def create(wishes: Wishes, report: Report) -> None:
                 "the service has no name.", "give one: new-service create orders-api --yes"
             )
         template.questions.check_needs(_names(answers.get("modules")))
-        if not ask:
+        if ask:
+            asking.ask()
+        else:
             check_choices(template.questions, answers)
         with place(None if wishes.dry_run else parent) as scratch:
             creation = _Creation(wishes, report, template, parent, scratch / "service", surrounded)
-            creation.run(answers, defaults, ask=ask)
+            creation.run(asking, ask=ask)
 
 
 @dataclass(frozen=True)
@@ -90,10 +100,17 @@ class _Creation:
     surrounded: bool
     """Whether a git repository is around it."""
 
-    def run(self, answers: Answers, defaults: Answers, *, ask: bool) -> None:
+    def run(self, asking: Asking, *, ask: bool) -> None:
         rendered = Step("rendered", f"template {self.template.version}")
-        with rendered:
-            everything = render(self.template, self.folder, answers, defaults=defaults, ask=ask)
+        # A spinner would spoil prompts.
+        with nullcontext() if asking.rest else self.report.waiting("rendered"), rendered:
+            everything = render(
+                self.template,
+                self.folder,
+                asking.given,
+                defaults=asking.defaults,
+                ask=asking.rest,
+            )
         name, modules = str(everything["service_name"]), _names(everything.get("modules"))
         files = sorted(
             path.relative_to(self.folder).as_posix()
@@ -102,14 +119,14 @@ class _Creation:
         )
         destination = self.parent / name
         _check_free(destination)
-        if ask or self.wishes.dry_run:
+        if self.wishes.dry_run:
             self.report.say(preview.tree(name, files, modules))
+        elif ask:
+            self.report.say(preview.short(name, files, everything, self.template.questions))
+            preview.confirm("Create it", otherwise="nothing was created.")
+            self.report.say()
         locked = False
         if not self.wishes.dry_run:
-            if ask:
-                preview.confirm("Create it")
-                self.report.say()
-                rendered.seconds = None  # most of it was the user's
             self.report.line(rendered)
             if self.template.had_credentials:
                 self.report.line(Step("address", "user and password are not recorded", "!"))
@@ -237,7 +254,7 @@ def _answers(wishes: Wishes, questions: Questions) -> Answers:
 
 
 def _nobody_to_ask(obstacle: str, questions: Questions, answers: Answers) -> BadInput:
-    missing = [name for name in questions.open_names() if name not in answers]
+    missing = unanswered(questions, answers)
     how = " ".join(f"--data {name}=..." for name in missing if name != "service_name")
     if "service_name" in missing:
         how = f"NAME {how}".strip()

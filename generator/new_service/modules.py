@@ -1,6 +1,7 @@
 """List what a service can have."""
 
 from . import source, team
+from .offers import summary
 from .report import Report
 
 
@@ -21,9 +22,3 @@ def list_modules(report: Report) -> None:
         report.say(f"  {row['name']:<12} {row['summary']}{needs}")
     if not rows:
         report.say("this template has no modules yet.")
-
-
-def summary(label: str) -> str:
-    """What a module brings: its choice is labelled `NAME: SUMMARY`."""
-    name, colon, text = label.partition(":")
-    return text.strip() if colon else name

@@ -6,7 +6,7 @@ overridden, so answers are checked here before Copier sees them.
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Self, cast
 
@@ -18,6 +18,7 @@ Answers = dict[str, Answer]
 # In these a template finds its own address and version.
 ORIGIN = r"\b(_copier_answers|_copier_conf|_src_path|_commit)\b"
 
+_OF_COPIER = re.compile(r"\b_(copier|external_data|folder_name|src_path|commit)")
 _BOOLEANS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 
 
@@ -37,6 +38,14 @@ class Question:
     validator: str
     """Jinja that says what is wrong with the answer."""
     default: object
+    label: str = ""
+    """Jinja that asks it, in a few words."""
+    example: str = ""
+    """Jinja for what a prompt shows as long as nothing is typed."""
+    refusals: Mapping[str, str] = field(default_factory=dict)
+    """By choice, Jinja that says why it is not on offer."""
+    is_plain: bool = True
+    """Whether it can be asked without what Copier alone knows."""
 
     def answer(self, given: object) -> Answer:
         """`given` in the form that Copier takes.
@@ -235,6 +244,22 @@ def _question(name: str, details: object) -> Question:
         when=str(details.get("when", True)),
         validator=str(details.get("validator", "")),
         default=details.get("default"),
+        label=str(details.get("help") or name),
+        example=str(details.get("placeholder", "")),
+        refusals=_refusals(details.get("choices")),
+        is_plain=_is_plain(details),
+    )
+
+
+def _is_plain(details: Mapping[str, object]) -> bool:
+    choices = details.get("choices")
+    values = _choices(choices) or {}
+    return (
+        details.get("type") in {"str", "bool"}
+        and (choices is None or bool(values))
+        and not any("{" in value for value in values)
+        and not (details.get("secret") or details.get("multiline"))
+        and not _OF_COPIER.search(str(details))
     )
 
 
@@ -248,11 +273,24 @@ def _choices(choices: object) -> dict[str, str] | None:
         choices = list(choices.items())
     if not isinstance(choices, list):
         return None
-    pairs = [each if isinstance(each, (list, tuple)) else (each, each) for each in choices]
     return {
         str(value["value"] if isinstance(value, dict) else value): str(label)
-        for label, value in pairs
+        for label, value in _pairs(choices)
     }
+
+
+def _refusals(choices: object) -> dict[str, str]:
+    """The validators that single choices have."""
+    listed = list(choices.items()) if isinstance(choices, dict) else choices
+    if not isinstance(listed, list):
+        return {}
+    extended = [value for _, value in _pairs(listed) if isinstance(value, dict)]
+    return {str(each["value"]): str(each.get("validator") or "") for each in extended}
+
+
+def _pairs(choices: list[object]) -> list[tuple[object, object]]:
+    """Choices as pairs of label and value."""
+    return [(e[0], e[1]) if isinstance(e, (list, tuple)) else (e, e) for e in choices]
 
 
 def _presets(config: Mapping[str, object]) -> dict[str, dict[str, object]]:
@@ -284,8 +322,18 @@ def _text(name: str, value: str | float | bool) -> str | int | float | bool:
 
 def _suggest(given: str, known: Iterable[str], none: str) -> str:
     known = list(known)
-    if not known:
-        return f"{none}."
-    close = get_close_matches(given, known, n=1)
-    meant = f"did you mean {close[0]!r}? " if close else ""
+    return did_you_mean(given, known) if known else f"{none}."
+
+
+def did_you_mean(given: str, known: Iterable[str]) -> str:
+    """A hint for a name that is not among those that are `known`."""
+    known = list(known)
+    close = closest(given, known)
+    meant = f"did you mean {close!r}? " if close else ""
     return f"{meant}possible: {', '.join(known)}."
+
+
+def closest(given: str, known: Iterable[str]) -> str | None:
+    """What was probably meant; of numbers, none is closer than the others."""
+    close = get_close_matches(given, list(known), n=1) if given.upper() != given.lower() else []
+    return close[0] if close else None

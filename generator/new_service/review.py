@@ -86,7 +86,8 @@ class Review:
         """Ask whether to go on.
 
         Raises:
-            KeyboardInterrupt: no, or Ctrl-C.
+            Exit: no.
+            KeyboardInterrupt: Ctrl-C.
         """
         self.list_changes(report)
         confirm(self.message)

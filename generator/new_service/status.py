@@ -22,6 +22,7 @@ from .errors import BadInput, NewServiceError, TemplateUnavailable, of_system
 from .git import is_inside_work_tree, left_out
 from .journal import recover
 from .places import place
+from .prompts import columns, folded
 from .questions import Answers
 from .rendering import import_copier_meanwhile, render
 from .report import Report
@@ -290,9 +291,14 @@ def _print(rows: list[Row], report: Report) -> None:
     for row, line in zip([None, *rows], [titles, *cells], strict=True):
         start = [f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)]
         if row is not None and row.error:
-            report.say(f"  {start[0]}  ! {row.error}")
+            said = f"{start[0]}  ! {row.error}"
+            # In a pipe, a row is a line.
+            is_seen = report.stream.isatty()
+            report.say("\n".join(folded(said, rest="      ")) if is_seen else f"  {said}")
         else:
             report.say(f"  {'  '.join(start)}  {'drift' if row is None else _drift(row)}")
+            for name, paths in ({} if row is None else _paths(row)).items():
+                report.say(_first(f"      {name}: ", paths))
     _count(rows, report)
 
 
@@ -302,13 +308,25 @@ def _newest(row: Row) -> str:
 
 
 def _drift(row: Row) -> str:
-    counts = {
-        "edited": len(row.modified),
-        "deleted": len(row.deleted),
-        "left over": len(row.leftovers),
-    }
-    said = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
-    return said or "clean"
+    return ", ".join(f"{len(paths)} {what}" for what, paths in _paths(row).items()) or "clean"
+
+
+def _paths(row: Row) -> dict[str, list[str]]:
+    """What differs, by how."""
+    paths = {"edited": row.modified, "deleted": row.deleted, "left over": row.leftovers}
+    return {what: each for what, each in paths.items() if each}
+
+
+def _first(start: str, paths: list[str]) -> str:
+    """A line with as many of `paths` as fit, and how many more there are."""
+    for count in range(len(paths), 0, -1):
+        more = f" and {len(paths) - count} more" if count < len(paths) else ""
+        line = f"{start}{', '.join(paths[:count])}{more}"
+        if len(line) <= columns():
+            return line
+    more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
+    room = columns() - len(start) - len(more) - 1
+    return f"{start}…{paths[0][-room:]}{more}"  # the end of a path tells most
 
 
 def _count(rows: list[Row], report: Report) -> None:

@@ -5,7 +5,7 @@ import sys
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -16,7 +16,8 @@ from .errors import BadInput
 from .journal import recover
 from .places import place
 from .programs import TookTooLong, end_all, find_uv, poe, run
-from .report import Report
+from .questions import closest, did_you_mean
+from .report import Report, Step
 from .service import Service, resolved
 
 
@@ -32,13 +33,21 @@ def validate(
     """Run the checks of the service in `folder`; 0 if all passed, 1 if one failed.
 
     Raises:
-        BadInput: `folder` holds no service, or a check that is named does not exist.
+        BadInput: `folder` is in no service, or a check of `only` does not exist.
         ProgramMissing: uv or git is not installed.
     """
     recover(resolved(folder), report)
-    service = Service.at(folder, answers_file)
+    service = service_of(folder, answers_file)
     names = checks_of(service)
-    _check_names([*only, *skip], names)
+    for name in only:
+        if name not in names:
+            raise BadInput(f"unknown check {name!r}.", did_you_mean(name, names))
+    for name in skip:
+        if name not in names:
+            # Not an error: one line of CI fits services with other modules.
+            close = closest(name, names)
+            meant = f"; did you mean {close!r}?" if close else ""
+            report.line(Step(name, f"not a check of this service{meant}", "·"))
     wanted = [name for name in names if (not only or name in only) and name not in skip]
     if not wanted:
         raise BadInput("no check is left to run.", "name fewer with --skip.")
@@ -71,10 +80,17 @@ def checks_of(service: Service) -> list[str]:
     return list(dict.fromkeys([*CHEAP, *service.checks, "boot"]))
 
 
-def _check_names(given: list[str], known: list[str]) -> None:
-    for name in given:
-        if name not in known:
-            raise BadInput(f"unknown check {name!r}.", f"possible: {', '.join(known)}.")
+def service_of(folder: Path, answers_file: str | None = None) -> Service:
+    """The service in `folder`, or the one that it is a folder of.
+
+    Raises:
+        BadInput: there is none.
+    """
+    folder = resolved(folder)
+    if folder.is_dir() and not (folder / "pyproject.toml").is_file():
+        with suppress(BadInput):
+            return Service.around(folder, answers_file)
+    return Service.at(folder, answers_file)
 
 
 @dataclass(frozen=True)
