@@ -22,10 +22,8 @@ SCREENS = pytest.mark.parametrize("columns", [80, 40])
 class Terminal:
     """new-service on a terminal, as its user sees it."""
 
-    def __init__(
-        self, *arguments: str, cwd: Path, template: Path, columns: int = 80, term: str = "xterm"
-    ) -> None:
-        environment = clean_environment() | {"TERM": term, "NEW_SERVICE_TEMPLATE": str(template)}
+    def __init__(self, *arguments: str, cwd: Path, template: Path, columns: int = 80) -> None:
+        environment = clean_environment() | {"TERM": "xterm", "NEW_SERVICE_TEMPLATE": str(template)}
         environment.pop("COLUMNS", None)  # would stand for the terminal's
         self.process = pexpect.spawn(
             COMMAND, list(arguments), cwd=cwd, env=environment, encoding="utf-8",
@@ -62,10 +60,10 @@ class Terminal:
         return self.process.exitstatus
 
 
-def minimal(folder: Path, template: Path, columns: int = 80, term: str = "xterm") -> Terminal:
+def minimal(folder: Path, template: Path, columns: int = 80) -> Terminal:
     return Terminal(
         "create", "--no-lock", "--preset", "minimal", "--data", "python_version=3.12",
-        "--data", "ci=none", cwd=folder, template=template, columns=columns, term=term,
+        "--data", "ci=none", cwd=folder, template=template, columns=columns,
     )  # fmt: skip
 
 
