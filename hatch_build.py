@@ -24,7 +24,7 @@ def version() -> str:
         return HeaderParser().parsestr((ROOT / "PKG-INFO").read_text("utf-8"))["Version"]
     sys.path.insert(0, str(ROOT / "generator"))
     try:
-        from new_service.git import describe  # which needs no package that is not there yet
+        from new_service.system.git import describe  # which needs no package that is not there yet
     finally:
         sys.path.pop(0)
     return describe(ROOT, "HEAD")

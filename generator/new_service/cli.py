@@ -12,10 +12,11 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from . import completion, streams
-from .errors import BadInput, NewServiceError, of_program, of_system
-from .report import Report
-from .variables import choose
+from .commands import completion
+from .system import streams
+from .system.errors import BadInput, NewServiceError, of_program, of_system
+from .system.report import Report
+from .system.variables import choose
 
 app = typer.Typer(
     name="new-service",
@@ -68,7 +69,7 @@ Data = Annotated[
 def _help_with_choices(context: typer.Context, wanted: bool) -> None:
     if not wanted:
         return
-    from . import offers
+    from .commands import offers
 
     typer.echo(context.get_help())
     questions = offers.offered()
@@ -161,7 +162,7 @@ def create(
     help_: HelpWithChoices = False,  # noqa: ARG001  its callback does it all
 ) -> None:
     """Create a service."""
-    from . import create as creation
+    from .commands import create as creation
 
     creation.create(
         creation.Wishes(
@@ -198,7 +199,8 @@ def add(
     help_: HelpWithChoices = False,  # noqa: ARG001  its callback does it all
 ) -> None:
     """Add modules to a service, keeping its owner's edits."""
-    from . import engine, lifecycle
+    from .change import engine
+    from .commands import lifecycle
 
     wishes = engine.Wishes(
         project,
@@ -228,7 +230,8 @@ def remove(
     as_json: Json = False,
 ) -> None:
     """Remove modules from a service, keeping its owner's edits."""
-    from . import engine, lifecycle
+    from .change import engine
+    from .commands import lifecycle
 
     wishes = engine.Wishes(
         project,
@@ -260,7 +263,8 @@ def update(
     as_json: Json = False,
 ) -> None:
     """Move a service to a newer version of its template, keeping its owner's edits."""
-    from . import engine, lifecycle
+    from .change import engine
+    from .commands import lifecycle
 
     wishes = engine.Wishes(
         project,
@@ -291,7 +295,7 @@ def status(
     as_json: Json = False,
 ) -> None:
     """Show where services stand: version, pin, newer versions, drift."""
-    from . import status as standing
+    from .commands import status as standing
 
     report = Report(as_json=as_json)
     raise typer.Exit(
@@ -328,7 +332,7 @@ def validate(
     ] = None,
 ) -> None:
     """Check that a service is whole: its lock, its own checks, and that it starts."""
-    from . import validate as validation
+    from .commands import validate as validation
 
     raise typer.Exit(
         validation.validate(
@@ -367,7 +371,7 @@ def smoke(
     ] = "text",
 ) -> None:
     """Try combinations of answers that together cover the template's options."""
-    from . import smoke as smoking
+    from .commands import smoke as smoking
 
     wishes = smoking.Wishes(
         strength, shard, list_, format_, jobs, newest, keep, junit, data or [], data_file
@@ -378,7 +382,7 @@ def smoke(
 @app.command()
 def modules(as_json: Json = False) -> None:
     """List the modules that a service can have."""
-    from . import modules as listing
+    from .commands import modules as listing
 
     listing.list_modules(Report(as_json=as_json))
 
@@ -419,7 +423,7 @@ def _in_words(failed: Exception) -> NewServiceError:
             return of_system(failed)
         case subprocess.CalledProcessError():
             return of_program(failed)
-    from . import bugs
+    from .system import bugs
 
     return bugs.reported(failed)
 

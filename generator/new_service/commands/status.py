@@ -1,0 +1,339 @@
+"""Where services stand: version, pin, newer versions, drift, leftovers; many at once."""
+
+import multiprocessing
+import os
+import shutil
+import sys
+from collections import defaultdict
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from threading import Thread
+
+from packaging.version import Version
+
+from ..change.journal import recover
+from ..service.checks import residues
+from ..service.drift import Drift, compare
+from ..service.folder import ANSWERS_FILE, Service, has_answers, resolved
+from ..service.pin import newest_inside, pin_of
+from ..system.errors import BadInput, NewServiceError, TemplateUnavailable, of_system
+from ..system.git import is_inside_work_tree, left_out
+from ..system.places import place
+from ..system.prompts import columns, folded
+from ..system.report import Report
+from ..template import source
+from ..template.addresses import without_credentials
+from ..template.questions import Answers
+from ..template.rendering import import_copier_meanwhile, render
+from ..template.source import Template, releases
+
+
+@dataclass
+class Row:
+    """What is known of one service; `error` says why no more."""
+
+    path: Path
+    error: str = ""
+    template: str = ""
+    version: str = ""
+    pin: str | None = None
+    newest: str | None = None
+    """The newest version inside the pin."""
+    newest_outside: str | None = None
+    """The newest of all, where the pin does not accept it."""
+    off_pin: bool = False
+    modified: list[str] = field(default_factory=list)
+    deleted: list[str] = field(default_factory=list)
+    leftovers: list[str] = field(default_factory=list)
+
+    @property
+    def outdated(self) -> bool:
+        """Whether `update` would move it."""
+        return bool(self.newest) and self.newest != self.version
+
+    @property
+    def is_well(self) -> bool:
+        return not (self.error or self.outdated or self.off_pin)
+
+
+@dataclass
+class _Known:
+    """A service whose answers could be read, with its template."""
+
+    row: Row
+    service: Service
+    template: Template
+    answers: Answers
+
+    @property
+    def rendering(self) -> "_Rendering":
+        answers = sorted((name, repr(answer)) for name, answer in self.answers.items())
+        name = self.service.answers_file
+        return self.template.url, self.template.commit, name, tuple(answers)
+
+
+_Rendering = tuple[str, str, str, tuple[tuple[str, str], ...]]
+
+
+def status(
+    folders: list[Path], *, check: bool, report: Report, answers_file: str | None = None
+) -> int:
+    """Print where the services in `folders` stand, default: the one around here.
+
+    `answers_file` is the one of each that counts, where they have several.
+
+    Returns 1 if `check` is set and one is outdated, off its pin, or cannot be read; else 0.
+
+    Raises:
+        BadInput: no folder is given, and there is no service around here.
+    """
+    rows = [Row(resolved(folder)) for folder in folders]
+    if not rows:
+        recover(resolved(Path()), report)
+        rows = [Row(Service.around(Path(), answers_file).folder)]
+    importing = import_copier_meanwhile()
+    with ExitStack() as stack, report.waiting(f"{len(rows)} services"):
+        known = list(_read(rows, answers_file, stack, report))
+        importing.join()  # before the process is copied
+        _look_for_drift(known, stack)
+    _print(rows, report)
+    report.document({"services": [_as_json(row) for row in rows]})
+    return 1 if check and not all(row.is_well for row in rows) else 0
+
+
+def _read(
+    rows: list[Row], answers_file: str | None, stack: ExitStack, report: Report
+) -> Iterator[_Known]:
+    """The services that can be read; the rows of the others say why not."""
+    opened: dict[str, Template | NewServiceError] = {}
+    at: dict[tuple[str, str], Template] = {}
+    for row in rows:
+        try:
+            recover(row.path, report)
+            service = _service(row.path, answers_file)
+            answers = service.answers()
+            url, recorded = service.address(answers), str(answers["_commit"])
+            row.template = without_credentials(str(answers["_src_path"]))
+            template = _opened(url, opened, stack)
+            if (url, recorded) not in at:
+                at[url, recorded] = template.at(recorded)
+            mine = at[url, recorded]
+            _compare_versions(row, service, template, mine)
+            yield _Known(row, service, mine, mine.questions.recorded(answers, service.answers_file))
+        except NewServiceError as error:
+            row.error = error.message
+        except OSError as failed:
+            row.error = of_system(failed).message
+
+
+def _service(folder: Path, answers_file: str | None) -> Service:
+    if not has_answers(folder, answers_file):
+        name = answers_file or ANSWERS_FILE
+        raise BadInput(f"no service: there is no {name}.", "name a service's folder.")
+    return Service.around(folder, answers_file)
+
+
+def _opened(url: str, opened: dict[str, Template | NewServiceError], stack: ExitStack) -> Template:
+    if url not in opened:
+        try:
+            opened[url] = stack.enter_context(source.opened(url))
+        except NewServiceError as error:
+            opened[url] = error
+    template = opened[url]
+    if isinstance(template, NewServiceError):
+        raise template
+    return template
+
+
+def _compare_versions(row: Row, service: Service, template: Template, mine: Template) -> None:
+    row.version, row.pin = mine.version, service.pin
+    pin = pin_of(service)
+    row.off_pin = pin is not None and Version(mine.version) not in pin
+    try:
+        newest = newest_inside(template, pin)
+    except TemplateUnavailable:
+        row.newest, row.off_pin = None, True
+    else:
+        row.newest = max(newest, mine.version, key=Version)
+    beyond = next(iter(releases(template.clone)), None)
+    if pin is not None and beyond is not None and beyond not in pin:
+        row.newest_outside = str(beyond)
+
+
+def _look_for_drift(known: list[_Known], stack: ExitStack) -> None:
+    """Render what is distinct once, and look at many side by side."""
+    groups: defaultdict[_Rendering, list[_Known]] = defaultdict(list)
+    for each in known:
+        groups[each.rendering].append(each)
+    scratch = stack.enter_context(place())
+    templates: dict[tuple[str, str], Template] = {}
+    jobs = []
+    for number, ((url, commit, *_), group) in enumerate(groups.items()):
+        if (url, commit) not in templates:
+            folder = scratch / f"template-{number}"
+            templates[url, commit] = group[0].template.exported(folder) or group[0].template
+        services = [each.service for each in group]
+        jobs.append(_Job(templates[url, commit], group[0].answers, scratch / str(number), services))
+    for group, findings in zip(groups.values(), _look_at_all(jobs), strict=True):
+        for each, finding in zip(group, findings, strict=True):
+            each.row.error, each.row.leftovers = finding.error, finding.leftovers
+            each.row.modified, each.row.deleted = finding.drift.modified, finding.drift.deleted
+
+
+@dataclass(frozen=True)
+class _Job:
+    template: Template
+    answers: Answers
+    folder: Path
+    """To render into."""
+    services: list[Service]
+    """That answered so."""
+
+
+@dataclass(frozen=True)
+class _Finding:
+    drift: Drift
+    leftovers: list[str]
+    error: str = ""
+
+
+def _look_at_all(jobs: list[_Job]) -> list[list[_Finding]]:
+    """In processes, side by side: Copier's environment is one for all threads."""
+    if not jobs:
+        return []
+    first = _look(jobs[0])  # what it compiles, the processes have
+    if len(jobs) == 1:
+        return [first]
+    context = multiprocessing.get_context("fork")
+    workers = min(len(jobs), os.cpu_count() or 2)
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_begin_worker) as pool:
+        return [first, *pool.map(_look, jobs[1:])]
+
+
+def _begin_worker() -> None:
+    """Say nothing, as errors come back to the parent, and end with it also where it is killed."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+    Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _look(job: _Job) -> list[_Finding]:
+    # Processes that share Copier's cache would lock each other out of it.
+    own = replace(job.template, cache=job.template.cache.with_name(f"cache-{os.getpid()}"))
+    try:
+        render(
+            own,
+            job.folder,
+            job.answers,
+            defaults={},
+            ask=False,
+            answers_file=job.services[0].answers_file,
+        )
+    except NewServiceError as error:
+        return [_Finding(Drift([], []), [], error.message) for _ in job.services]
+    findings = [_compare(job.folder, service) for service in job.services]
+    shutil.rmtree(job.folder)
+    return findings
+
+
+def _compare(rendered: Path, service: Service) -> _Finding:
+    try:
+        drift = compare(rendered, service)
+        # What a sparse working tree leaves out is in git still.
+        if drift.deleted and is_inside_work_tree(service.folder):
+            kept = set(left_out(service.folder))
+            drift = replace(drift, deleted=[each for each in drift.deleted if each not in kept])
+        return _Finding(drift, _leftovers(service))
+    except NewServiceError as error:
+        return _Finding(Drift([], []), [], error.message)
+    except OSError as failed:
+        return _Finding(Drift([], []), [], of_system(failed).message)
+
+
+def _leftovers(service: Service) -> list[str]:
+    paths = {path for _, path in residues(service)}
+    return sorted(path.relative_to(service.folder).as_posix() for path in paths)
+
+
+def _as_json(row: Row) -> dict[str, object]:
+    return {
+        "path": str(row.path),
+        "template": row.template or None,
+        "version": row.version or None,
+        "pin": row.pin,
+        "newest": row.newest,
+        "newest_outside": row.newest_outside,
+        "outdated": row.outdated,
+        "off_pin": row.off_pin,
+        "modified": row.modified,
+        "deleted": row.deleted,
+        "leftovers": row.leftovers,
+        "error": row.error or None,
+    }
+
+
+def _print(rows: list[Row], report: Report) -> None:
+    cells = [
+        (row.path.name, row.version, f"{row.pin or '-'}{'!' if row.off_pin else ''}", _newest(row))
+        for row in rows
+    ]
+    titles = ("service", "template", "pin", "newest")
+    widths = [max(map(len, column)) for column in zip(titles, *cells, strict=True)]
+    for row, line in zip([None, *rows], [titles, *cells], strict=True):
+        start = [f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)]
+        if row is not None and row.error:
+            said = f"{start[0]}  ! {row.error}"
+            # In a pipe, a row is a line.
+            is_seen = report.stream.isatty()
+            report.say("\n".join(folded(said, rest="      ")) if is_seen else f"  {said}")
+        else:
+            report.say(f"  {'  '.join(start)}  {'drift' if row is None else _drift(row)}")
+            for name, paths in ({} if row is None else _paths(row)).items():
+                report.say(_first(f"      {name}: ", paths))
+    _count(rows, report)
+
+
+def _newest(row: Row) -> str:
+    inside = row.newest if row.outdated else "="
+    return f"{inside or '-'} ({row.newest_outside})" if row.newest_outside else inside or "-"
+
+
+def _drift(row: Row) -> str:
+    return ", ".join(f"{len(paths)} {what}" for what, paths in _paths(row).items()) or "clean"
+
+
+def _paths(row: Row) -> dict[str, list[str]]:
+    """What differs, by how."""
+    paths = {"edited": row.modified, "deleted": row.deleted, "left over": row.leftovers}
+    return {what: each for what, each in paths.items() if each}
+
+
+def _first(start: str, paths: list[str]) -> str:
+    """A line with as many of `paths` as fit, and how many more there are."""
+    for count in range(len(paths), 0, -1):
+        more = f" and {len(paths) - count} more" if count < len(paths) else ""
+        line = f"{start}{', '.join(paths[:count])}{more}"
+        if len(line) <= columns():
+            return line
+    more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
+    room = columns() - len(start) - len(more) - 1
+    return f"{start}…{paths[0][-room:]}{more}"  # the end of a path tells most
+
+
+def _count(rows: list[Row], report: Report) -> None:
+    counts = {
+        "outdated": sum(row.outdated and not row.error for row in rows),
+        "off their pin": sum(row.off_pin and not row.error for row in rows),
+        "cannot be read": sum(bool(row.error) for row in rows),
+    }
+    said = " · ".join(f"{count} {what}" for what, count in counts.items() if count)
+    report.say(f"  {said or 'all are up to date'}")
