@@ -14,14 +14,14 @@ from shlex import quote
 
 from ..service import workspace
 from ..service.checks import CHEAP, Result, tell
-from ..service.folder import Service, resolved
+from ..service.folder import Service
 from ..service.ignoring import ignored
 from ..service.locking import relock
 from ..system.errors import BadInput
 from ..system.programs import find_uv
 from ..system.report import Report, Step
 from ..template import source
-from ..template.addresses import ADVICE, without_credentials
+from ..template.addresses import ADVICE, resolved, without_credentials
 from ..template.conditions import Conditions
 from ..template.questions import Answers
 from ..template.rendering import import_copier_meanwhile, render
@@ -166,13 +166,17 @@ class Engine:
     def _render(self, scratch: Scratch, target: source.Template, given: Answers) -> Answers:
         """Have Copier make the change; the answers that it recorded."""
         versions = dict.fromkeys([self.recorded.version, target.version])
-        step = Step("rendered", f"template {' → '.join(versions)}")
+        step, file = Step("rendered", f"template {' → '.join(versions)}"), self.service.answers_file
         # A spinner would spoil the prompts.
         with nullcontext() if self.asks else self.report.waiting("rendered"), step:
             update_by_copier(
-                target, scratch.service, given, variables=scratch.variables, ask=self.asks
+                target,
+                scratch.folder,
+                given,
+                answers_file=file,
+                variables=scratch.variables,
+                ask=self.asks,
             )
-        file = self.service.answers_file
         answers = target.questions.recorded(scratch.service.answers(), file)
         self._check_answers(target, given, answers)
         self.report.line(step)

@@ -6,11 +6,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from textwrap import fill
 
-from ..commands.preview import confirm
 from ..service import ignoring
 from ..service.checks import Result
 from ..service.folder import Service
 from ..service.ignoring import Ignored
+from ..system.prompts import confirm
 from ..system.report import Report
 from ..system.trees import Change
 

@@ -9,9 +9,9 @@ from functools import partial
 from itertools import cycle, islice
 from pathlib import Path
 
-from ..commands.validate import Terms, allowed_seconds, checks_of, run_checks
 from ..service.checks import CHEAP, Failed, Result
 from ..service.folder import Service
+from ..service.running import Terms, allowed_seconds, checks_of, run_checks
 from ..system.git import commit_all, git, names
 from ..system.programs import TookTooLong, find_uv, run
 from ..system.report import Step

@@ -82,8 +82,8 @@ def answers(context: typer.Context, incomplete: str) -> list[str]:
 
 def checks(context: typer.Context) -> list[str]:
     """The checks of the service that is named, or of the one around here."""
+    from ..service.running import checks_of
     from ..system.errors import NewServiceError
-    from .validate import checks_of
 
     # An option without its value yet keeps Typer from naming the arguments before it.
     service = _service(Path(context.args[0]) if context.args else context.params.get("folder"))
@@ -117,11 +117,11 @@ def _questions(context: typer.Context) -> "Questions | None":
 
 
 def _service(folder: object) -> "Service | None":
+    from ..service.folder import Service
     from ..system.errors import NewServiceError
-    from .validate import service_of
 
     try:
-        return service_of(folder if isinstance(folder, Path) else Path())
+        return Service.named(folder if isinstance(folder, Path) else Path())
     except NewServiceError:
         return None
 

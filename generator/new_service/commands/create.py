@@ -8,16 +8,17 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from ..service import environment, ignoring, workspace
-from ..service.folder import Service, resolved
+from ..service.folder import Service
 from ..service.ignoring import Ignored
 from ..service.locking import lock
 from ..system.errors import BadInput
 from ..system.git import commit_all, git, is_inside_work_tree
 from ..system.places import place
 from ..system.programs import find_uv
+from ..system.prompts import confirm
 from ..system.report import Report, Step
 from ..template import source, team
-from ..template.addresses import ADVICE
+from ..template.addresses import ADVICE, resolved
 from ..template.conditions import check_choices, unanswered
 from ..template.data import answers_in, given_answers
 from ..template.questions import Answers, Questions
@@ -125,7 +126,7 @@ class _Creation:
             self.report.say(preview.tree(name, files, modules))
         elif ask:
             self.report.say(preview.short(name, files, everything, self.template.questions))
-            preview.confirm("Create it", otherwise="nothing was created.")
+            confirm("Create it", otherwise="nothing was created.")
             self.report.say()
         locked = False
         if not self.wishes.dry_run:

@@ -4,27 +4,12 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from textwrap import shorten, wrap
 
-import typer
-
-from ..system import prompts
 from ..system.prompts import columns, folded
 from ..template.conditions import Conditions
 from ..template.questions import Questions
 
 _LINES = 15
 _NAMES = 34
-
-
-def confirm(question: str, *, otherwise: str = "nothing was changed.") -> None:
-    """Ask whether to go on; `otherwise` is said after a no.
-
-    Raises:
-        Exit: no. That is an answer, and no interrupt.
-        KeyboardInterrupt: Ctrl-C.
-    """
-    if not prompts.yes(question):
-        print(f"  {otherwise}")
-        raise typer.Exit(1)
 
 
 def short(name: str, files: list[str], answers: Mapping[str, object], questions: Questions) -> str:

@@ -12,15 +12,16 @@ from pathlib import Path
 
 from ..combining.combinations import combine, cost, name, pairs, shard_of
 from ..combining.trial import Trial
-from ..service.folder import resolved
+from ..service.junit import write_junit
+from ..service.running import allowed_seconds
 from ..system.errors import BadInput
 from ..system.places import place
 from ..system.programs import end_all, find_uv
 from ..system.report import Report, Step
 from ..template import source, team
+from ..template.addresses import resolved
 from ..template.data import given_answers
 from ..template.questions import Questions
-from .validate import allowed_seconds, write_junit
 
 _SHOWN_LINES = 20
 _ROOM = 16 << 20

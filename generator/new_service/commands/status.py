@@ -17,7 +17,7 @@ from packaging.version import Version
 from ..change.journal import recover
 from ..service.checks import residues
 from ..service.drift import Drift, compare
-from ..service.folder import ANSWERS_FILE, Service, has_answers, resolved
+from ..service.folder import ANSWERS_FILE, Service, has_answers
 from ..service.pin import newest_inside, pin_of
 from ..system.errors import BadInput, NewServiceError, TemplateUnavailable, of_system
 from ..system.git import is_inside_work_tree, left_out
@@ -25,7 +25,7 @@ from ..system.places import place
 from ..system.prompts import columns, folded
 from ..system.report import Report
 from ..template import source
-from ..template.addresses import without_credentials
+from ..template.addresses import resolved, without_credentials
 from ..template.questions import Answers
 from ..template.rendering import import_copier_meanwhile, render
 from ..template.source import Template, releases

@@ -2,6 +2,7 @@
 
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,8 +14,7 @@ from ..system.errors import BadInput
 from ..system.git import is_sparse
 from ..system.trees import remove_empty
 from ..template import source, team
-from ..template.addresses import Address, recorded_address
-from ..template.addresses import resolved as resolved
+from ..template.addresses import Address, recorded_address, resolved
 
 ANSWERS_FILE = ".copier-answers.yml"
 
@@ -60,6 +60,19 @@ class Service:
             f"{folder} is not in a service: there is no {answers_file or ANSWERS_FILE}{where}.",
             "go to a service's folder, or name it with --project.",
         )
+
+    @classmethod
+    def named(cls, folder: Path, answers_file: str | None = None) -> Self:
+        """The service in `folder`, or the one that it is a folder of.
+
+        Raises:
+            BadInput: there is none.
+        """
+        folder = resolved(folder)
+        if folder.is_dir() and not (folder / "pyproject.toml").is_file():
+            with suppress(BadInput):
+                return cls.around(folder, answers_file)
+        return cls.at(folder, answers_file)
 
     @cached_property
     def project(self) -> dict[str, object]:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from textwrap import wrap
 from typing import TYPE_CHECKING, cast
 
+import typer
+
 if TYPE_CHECKING:
     from questionary import Choice, Question
 
@@ -74,11 +76,18 @@ def several(label: str, options: Sequence[Option], chosen: Sequence[str]) -> lis
     return cast("list[str]", _answer(asked))
 
 
-def yes(label: str) -> bool:
-    """Ask yes or no; Enter is yes."""
+def confirm(question: str, *, otherwise: str = "nothing was changed.") -> None:
+    """Ask whether to go on, Enter is yes; `otherwise` is said after a no.
+
+    Raises:
+        Exit: no. That is an answer, and no interrupt.
+        KeyboardInterrupt: Ctrl-C.
+    """
     import questionary
 
-    return bool(_answer(questionary.confirm(label, qmark="?")))
+    if not _answer(questionary.confirm(question, qmark="?")):
+        print(f"  {otherwise}")
+        raise typer.Exit(1)
 
 
 def answered(label: str, words: str) -> None:

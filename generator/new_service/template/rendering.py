@@ -15,7 +15,6 @@ from typing import cast
 
 from ..system.errors import BadInput, NewServiceError, TemplateUnavailable, invalid_answer, of_full_disk, of_system
 from .questions import Answers
-from ..service.folder import Service
 from .source import Template
 
 # What may be raised by whatever a template computes, or by Copier for reasons of its own.
@@ -103,13 +102,14 @@ def render(
 
 def update(
     template: Template,
-    service: Service,
+    folder: Path,
     answers: Answers,
     *,
+    answers_file: str,
     variables: Mapping[str, str],
     ask: bool,
 ) -> None:
-    """Bring `service` to `template` and `answers`, its edits kept; or conflicts.
+    """Bring the service in `folder` to `template` and `answers`, its edits kept; or conflicts.
 
     Of the questions that have no recorded answer, those not in `answers` are asked, or take
     defaults. Git runs with `variables` besides the template's.
@@ -117,7 +117,7 @@ def update(
     Raises:
         NewServiceError, KeyboardInterrupt: as for `render`; it may be half updated.
     """
-    with _in_our_words(template, service.folder, {**template.variables, **variables}):
+    with _in_our_words(template, folder, {**template.variables, **variables}):
         import copier
         from copier.errors import MissingFileWarning
 
@@ -125,9 +125,9 @@ def update(
             # Templates may ask whether there is an answers file, by `_external_data`.
             warnings.simplefilter("ignore", MissingFileWarning)
             copier.run_update(
-                service.folder,
+                folder,
                 dict(answers),
-                answers_file=service.answers_file,
+                answers_file=answers_file,
                 vcs_ref=template.commit,
                 settings=copier.Settings(),
                 defaults=not ask,
@@ -149,13 +149,12 @@ def _in_our_words(template: Template, folder: Path, variables: Mapping[str, str]
     try:
         with _environment(template.cache, variables):
             yield
-    except copier.errors.CopierAnswersInterrupt as interrupt:
+    # Ctrl-C, and Ctrl-D: without somebody to ask, Copier is not told to.
+    except (
+        copier.errors.CopierAnswersInterrupt,
+        copier.errors.InteractiveSessionError,
+    ) as interrupt:
         raise KeyboardInterrupt from interrupt
-    except copier.errors.InteractiveSessionError as nobody:
-        raise BadInput(
-            "there is nobody to ask, and a question has no answer yet.",
-            "answer it with --data KEY=VALUE, or add --yes for the defaults.",
-        ) from nobody
     except copier.errors.UnsafeTemplateError as unsafe:
         raise TemplateUnavailable(
             "the template wants to run code of its own (tasks, migrations or extensions).",
