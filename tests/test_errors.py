@@ -219,9 +219,9 @@ def another(shop: Path, tmp_path: Path) -> Path:
 def test_a_bug_in_a_process_of_many(shop: Path, tmp_path: Path) -> None:
     bug = (
         "from new_service import cli\n"
-        "from new_service.commands import status\n"
+        "from new_service.service import drift\n"
         "def _compare(*_): raise KeyError('here')\n"
-        "status._compare = _compare\n"
+        "drift._compare = _compare\n"
         "cli.main()\n"
     )
     (tmp_path / "tmp").mkdir()
@@ -494,8 +494,8 @@ def test_processes_of_a_killed_status_end(shop: Path, tmp_path: Path) -> None:
     script = (
         "import time\n"
         "from new_service import cli\n"
-        "from new_service.commands import status\n"
-        "status._compare = lambda *_: time.sleep(600)\n"
+        "from new_service.service import drift\n"
+        "drift._compare = lambda *_: time.sleep(600)\n"
         "cli.main()\n"
     )
     process = subprocess.Popen(

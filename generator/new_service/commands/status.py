@@ -1,33 +1,21 @@
 """Where services stand: version, pin, newer versions, drift, leftovers; many at once."""
 
-import multiprocessing
-import os
-import shutil
-import sys
-from collections import defaultdict
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from threading import Thread
 
 from packaging.version import Version
 
 from ..change.journal import recover
-from ..service.checks import residues
-from ..service.drift import Drift, compare
+from ..service.drift import Drift, Recorded, drifts
 from ..service.folder import ANSWERS_FILE, Service, has_answers
 from ..service.pin import newest_inside, pin_of
 from ..system.errors import BadInput, NewServiceError, TemplateUnavailable, of_system
-from ..system.git import is_inside_work_tree, left_out
-from ..system.places import place
 from ..system.prompts import columns, folded
 from ..system.report import Report
 from ..template import source
 from ..template.addresses import resolved, without_credentials
-from ..template.questions import Answers
-from ..template.rendering import import_copier_meanwhile, render
+from ..template.rendering import import_copier_meanwhile
 from ..template.source import Template, releases
 
 
@@ -45,9 +33,9 @@ class Row:
     newest_outside: str | None = None
     """The newest of all, where the pin does not accept it."""
     off_pin: bool = False
-    modified: list[str] = field(default_factory=list)
-    deleted: list[str] = field(default_factory=list)
-    leftovers: list[str] = field(default_factory=list)
+    recorded: Recorded | None = None
+    """None if it could not be read."""
+    drift: Drift = field(default_factory=Drift)
 
     @property
     def outdated(self) -> bool:
@@ -57,25 +45,6 @@ class Row:
     @property
     def is_well(self) -> bool:
         return not (self.error or self.outdated or self.off_pin)
-
-
-@dataclass
-class _Known:
-    """A service whose answers could be read, with its template."""
-
-    row: Row
-    service: Service
-    template: Template
-    answers: Answers
-
-    @property
-    def rendering(self) -> "_Rendering":
-        answers = sorted((name, repr(answer)) for name, answer in self.answers.items())
-        name = self.service.answers_file
-        return self.template.url, self.template.commit, name, tuple(answers)
-
-
-_Rendering = tuple[str, str, str, tuple[tuple[str, str], ...]]
 
 
 def status(
@@ -96,18 +65,20 @@ def status(
         rows = [Row(Service.around(Path(), answers_file).folder)]
     importing = import_copier_meanwhile()
     with ExitStack() as stack, report.waiting(f"{len(rows)} services"):
-        known = list(_read(rows, answers_file, stack, report))
+        _read(rows, answers_file, stack, report)
         importing.join()  # before the process is copied
-        _look_for_drift(known, stack)
+        found = drifts([row.recorded for row in rows if row.recorded])
+    for row in rows:
+        if row.recorded:
+            row.drift = found[row.recorded.service]
+            row.error = row.drift.error
     _print(rows, report)
     report.document({"services": [_as_json(row) for row in rows]})
     return 1 if check and not all(row.is_well for row in rows) else 0
 
 
-def _read(
-    rows: list[Row], answers_file: str | None, stack: ExitStack, report: Report
-) -> Iterator[_Known]:
-    """The services that can be read; the rows of the others say why not."""
+def _read(rows: list[Row], answers_file: str | None, stack: ExitStack, report: Report) -> None:
+    """Read the services; the rows of those that cannot be read say why not."""
     opened: dict[str, Template | NewServiceError] = {}
     at: dict[tuple[str, str], Template] = {}
     for row in rows:
@@ -122,7 +93,8 @@ def _read(
                 at[url, recorded] = template.at(recorded)
             mine = at[url, recorded]
             _compare_versions(row, service, template, mine)
-            yield _Known(row, service, mine, mine.questions.recorded(answers, service.answers_file))
+            known = mine.questions.recorded(answers, service.answers_file)
+            row.recorded = Recorded(service, mine, known)
         except NewServiceError as error:
             row.error = error.message
         except OSError as failed:
@@ -163,107 +135,6 @@ def _compare_versions(row: Row, service: Service, template: Template, mine: Temp
         row.newest_outside = str(beyond)
 
 
-def _look_for_drift(known: list[_Known], stack: ExitStack) -> None:
-    """Render what is distinct once, and look at many side by side."""
-    groups: defaultdict[_Rendering, list[_Known]] = defaultdict(list)
-    for each in known:
-        groups[each.rendering].append(each)
-    scratch = stack.enter_context(place())
-    templates: dict[tuple[str, str], Template] = {}
-    jobs = []
-    for number, ((url, commit, *_), group) in enumerate(groups.items()):
-        if (url, commit) not in templates:
-            folder = scratch / f"template-{number}"
-            templates[url, commit] = group[0].template.exported(folder) or group[0].template
-        services = [each.service for each in group]
-        jobs.append(_Job(templates[url, commit], group[0].answers, scratch / str(number), services))
-    for group, findings in zip(groups.values(), _look_at_all(jobs), strict=True):
-        for each, finding in zip(group, findings, strict=True):
-            each.row.error, each.row.leftovers = finding.error, finding.leftovers
-            each.row.modified, each.row.deleted = finding.drift.modified, finding.drift.deleted
-
-
-@dataclass(frozen=True)
-class _Job:
-    template: Template
-    answers: Answers
-    folder: Path
-    """To render into."""
-    services: list[Service]
-    """That answered so."""
-
-
-@dataclass(frozen=True)
-class _Finding:
-    drift: Drift
-    leftovers: list[str]
-    error: str = ""
-
-
-def _look_at_all(jobs: list[_Job]) -> list[list[_Finding]]:
-    """In processes, side by side: Copier's environment is one for all threads."""
-    if not jobs:
-        return []
-    first = _look(jobs[0])  # what it compiles, the processes have
-    if len(jobs) == 1:
-        return [first]
-    context = multiprocessing.get_context("fork")
-    workers = min(len(jobs), os.cpu_count() or 2)
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_begin_worker) as pool:
-        return [first, *pool.map(_look, jobs[1:])]
-
-
-def _begin_worker() -> None:
-    """Say nothing, as errors come back to the parent, and end with it also where it is killed."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
-    Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
-
-
-def _look(job: _Job) -> list[_Finding]:
-    # Processes that share Copier's cache would lock each other out of it.
-    own = replace(job.template, cache=job.template.cache.with_name(f"cache-{os.getpid()}"))
-    try:
-        render(
-            own,
-            job.folder,
-            job.answers,
-            defaults={},
-            ask=False,
-            answers_file=job.services[0].answers_file,
-        )
-    except NewServiceError as error:
-        return [_Finding(Drift([], []), [], error.message) for _ in job.services]
-    findings = [_compare(job.folder, service) for service in job.services]
-    shutil.rmtree(job.folder)
-    return findings
-
-
-def _compare(rendered: Path, service: Service) -> _Finding:
-    try:
-        drift = compare(rendered, service)
-        # What a sparse working tree leaves out is in git still.
-        if drift.deleted and is_inside_work_tree(service.folder):
-            kept = set(left_out(service.folder))
-            drift = replace(drift, deleted=[each for each in drift.deleted if each not in kept])
-        return _Finding(drift, _leftovers(service))
-    except NewServiceError as error:
-        return _Finding(Drift([], []), [], error.message)
-    except OSError as failed:
-        return _Finding(Drift([], []), [], of_system(failed).message)
-
-
-def _leftovers(service: Service) -> list[str]:
-    paths = {path for _, path in residues(service)}
-    return sorted(path.relative_to(service.folder).as_posix() for path in paths)
-
-
 def _as_json(row: Row) -> dict[str, object]:
     return {
         "path": str(row.path),
@@ -274,9 +145,9 @@ def _as_json(row: Row) -> dict[str, object]:
         "newest_outside": row.newest_outside,
         "outdated": row.outdated,
         "off_pin": row.off_pin,
-        "modified": row.modified,
-        "deleted": row.deleted,
-        "leftovers": row.leftovers,
+        "modified": row.drift.modified,
+        "deleted": row.drift.deleted,
+        "leftovers": row.drift.leftovers,
         "error": row.error or None,
     }
 
@@ -313,7 +184,11 @@ def _drift(row: Row) -> str:
 
 def _paths(row: Row) -> dict[str, list[str]]:
     """What differs, by how."""
-    paths = {"edited": row.modified, "deleted": row.deleted, "left over": row.leftovers}
+    paths = {
+        "edited": row.drift.modified,
+        "deleted": row.drift.deleted,
+        "left over": row.drift.leftovers,
+    }
     return {what: each for what, each in paths.items() if each}
 
 
