@@ -25,7 +25,7 @@ import os
 import sys
 from pathlib import Path
 import new_service.change.journal as module
-from new_service.system.report import Report
+from new_service.system.screen import Report
 from new_service.change.repository import Repository
 from new_service.system.trees import differences
 

@@ -15,7 +15,7 @@ import typer
 from .commands import completion
 from .system import streams
 from .system.errors import BadInput, NewServiceError, of_program, of_system
-from .system.report import Report
+from .system.screen import Report
 from .system.variables import choose
 
 app = typer.Typer(

@@ -19,7 +19,7 @@ from ..service.ignoring import ignored
 from ..service.locking import relock
 from ..system.errors import BadInput
 from ..system.programs import find_uv
-from ..system.report import Report, Step
+from ..system.screen import Report, Step
 from ..template import source
 from ..template.addresses import ADVICE, resolved, without_credentials
 from ..template.conditions import Conditions

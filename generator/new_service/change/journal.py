@@ -24,7 +24,7 @@ from ..service import environment
 from ..service.folder import forget_bytecode
 from ..system.errors import BadInput
 from ..system.git import git, listed
-from ..system.report import Report, Step
+from ..system.screen import Report, Step
 from ..system.trees import Change, Stage, differences, remove_empty
 from .repository import STATE, Repository
 

@@ -11,7 +11,7 @@ from ..service.checks import Result
 from ..service.folder import Service
 from ..service.ignoring import Ignored
 from ..system.prompts import confirm
-from ..system.report import Report
+from ..system.screen import Report
 from ..system.trees import Change
 
 _DONE, _REFUSED = 0, 3

@@ -14,7 +14,7 @@ from ..service.folder import Service
 from ..service.running import Terms, allowed_seconds, checks_of, run_checks
 from ..system.git import commit_all, git, names
 from ..system.programs import TookTooLong, find_uv, run
-from ..system.report import Step
+from ..system.screen import Step
 from ..system.trees import differences
 from ..template.questions import Answers, Questions
 from .combinations import Combination, name

@@ -16,7 +16,7 @@ from ..system.git import commit_all, git, is_inside_work_tree
 from ..system.places import place
 from ..system.programs import find_uv
 from ..system.prompts import confirm
-from ..system.report import Report, Step
+from ..system.screen import Report, Step
 from ..template import source, team
 from ..template.addresses import ADVICE, resolved
 from ..template.conditions import check_choices, unanswered

@@ -7,7 +7,7 @@ from ..change.engine import Engine, Wishes
 from ..service.pin import pin_as_answer, target_of
 from ..system.errors import BadInput
 from ..system.prompts import confirm
-from ..system.report import Report, Step
+from ..system.screen import Report, Step
 from ..template.data import given_answers
 from ..template.questions import Answers, Questions
 

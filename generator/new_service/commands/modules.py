@@ -1,6 +1,6 @@
 """List what a service can have."""
 
-from ..system.report import Report
+from ..system.screen import Report
 from ..template import source, team
 from .offers import summary
 

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..system.prompts import folded
+from ..system.screen import folded
 from ..template import source, team
 from ..template.questions import Questions
 

@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from textwrap import shorten, wrap
 
-from ..system.prompts import columns, folded
+from ..system.screen import columns, counted, folded
 from ..template.conditions import Conditions
 from ..template.questions import Questions
 
@@ -27,7 +27,7 @@ def short(name: str, files: list[str], answers: Mapping[str, object], questions:
         for line in _in_a_row(_counts(folders[folder]), first=start, rest="      ")
     ]
     if len(rows) > room:
-        rows = [f"{start}{_files(len(folders[folder]))}" for folder, start in starts.items()]
+        rows = [f"{start}{counted(len(folders[folder]))}" for folder, start in starts.items()]
     if len(rows) > room:
         rows = [*rows[: room - 1], f"    … and {len(rows) - room + 1} more folders"]
     if root:
@@ -74,7 +74,7 @@ def _counts(inside: list[str]) -> Iterator[str]:
     """How many files a folder has itself, and how many its folders."""
     counts = Counter(path.partition("/")[0] if "/" in path else "" for path in inside)
     if own := counts.pop("", 0):
-        yield _files(own)
+        yield counted(own)
     for name, count in sorted(counts.items()):
         yield f"{name} {count}"
 
@@ -84,10 +84,6 @@ def _in_a_row(parts: Iterable[str], *, first: str, rest: str) -> list[str]:
     unbreakable = "\N{NO-BREAK SPACE}"
     text = f"{unbreakable}· ".join(part.replace(" ", unbreakable) for part in parts)
     return [line.replace(unbreakable, " ") for line in folded(text, first=first, rest=rest)]
-
-
-def _files(count: int) -> str:
-    return f"{count} file{'' if count == 1 else 's'}"
 
 
 def tree(name: str, files: list[str], modules: list[str]) -> str:

@@ -17,7 +17,7 @@ from ..service.running import allowed_seconds
 from ..system.errors import BadInput
 from ..system.places import place
 from ..system.programs import end_all, find_uv
-from ..system.report import Report, Step
+from ..system.screen import Report, Step
 from ..template import source, team
 from ..template.addresses import resolved
 from ..template.data import given_answers

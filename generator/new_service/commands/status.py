@@ -11,8 +11,7 @@ from ..service.drift import Drift, Recorded, drifts
 from ..service.folder import ANSWERS_FILE, Service, has_answers
 from ..service.pin import newest_inside, pin_of
 from ..system.errors import BadInput, NewServiceError, TemplateUnavailable, of_system
-from ..system.prompts import columns, folded
-from ..system.report import Report
+from ..system.screen import Report, fitting, folded
 from ..template import source
 from ..template.addresses import resolved, without_credentials
 from ..template.rendering import import_copier_meanwhile
@@ -169,7 +168,7 @@ def _print(rows: list[Row], report: Report) -> None:
         else:
             report.say(f"  {'  '.join(start)}  {'drift' if row is None else _drift(row)}")
             for name, paths in ({} if row is None else _paths(row)).items():
-                report.say(_first(f"      {name}: ", paths))
+                report.say(fitting(f"      {name}: ", paths))
     _count(rows, report)
 
 
@@ -190,18 +189,6 @@ def _paths(row: Row) -> dict[str, list[str]]:
         "left over": row.drift.leftovers,
     }
     return {what: each for what, each in paths.items() if each}
-
-
-def _first(start: str, paths: list[str]) -> str:
-    """A line with as many of `paths` as fit, and how many more there are."""
-    for count in range(len(paths), 0, -1):
-        more = f" and {len(paths) - count} more" if count < len(paths) else ""
-        line = f"{start}{', '.join(paths[:count])}{more}"
-        if len(line) <= columns():
-            return line
-    more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
-    room = columns() - len(start) - len(more) - 1
-    return f"{start}…{paths[0][-room:]}{more}"  # the end of a path tells most
 
 
 def _count(rows: list[Row], report: Report) -> None:

@@ -10,7 +10,7 @@ from ..service.folder import Service
 from ..service.junit import write_junit
 from ..service.running import Terms, checks_of, run_checks
 from ..system.errors import BadInput
-from ..system.report import Report, Step
+from ..system.screen import Report, Step
 from ..template.addresses import resolved
 from ..template.questions import closest, did_you_mean
 

@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 
 from ..system.places import place
 from ..system.programs import find_uv, poe
+from ..system.screen import counted
 from . import environment
 from .checks import Failed
 from .folder import Service
@@ -129,7 +130,7 @@ def _check_openapi(document: bytes) -> str:
     methods = {"get", "put", "post", "delete", "options", "head", "patch", "trace"}
     operations = sum(len(methods & item.keys()) for item in openapi["paths"].values())
     version = ".".join(openapi["openapi"].split(".")[:2])
-    return f"OpenAPI {version} with {operations} operation{'' if operations == 1 else 's'}"
+    return f"OpenAPI {version} with {counted(operations, 'operation')}"
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

@@ -11,7 +11,7 @@ from ..system.errors import BadInput, NewServiceError
 from ..system.git import check_refusal, git, is_inside_work_tree, isolated, names
 from ..system.places import place
 from ..system.programs import uv
-from ..system.report import Report, Step
+from ..system.screen import Report, Step
 from ..template import source
 from . import workspace
 from .folder import Service

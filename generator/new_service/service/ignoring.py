@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..system.git import check_refusal, git, is_inside_work_tree, listed
-from ..system.report import Report, Step
+from ..system.screen import Report, Step, counted
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,7 @@ def tell(report: Report, found: Collection[Ignored], outcome: str, *, of: int) -
     """Print what becomes of files, `of` so many, and each below the rule that ignores it."""
     if not found:
         return
-    count = "1 file" if len(found) == 1 else f"{len(found)} files"
-    report.line(Step("ignored", f"{count}, {outcome}", "!"))
+    report.line(Step("ignored", f"{counted(len(found))}, {outcome}", "!"))
     rules = dict.fromkeys(each.rule for each in found)
     for rule in rules:
         report.say(f"      {rule}")

@@ -7,7 +7,7 @@ from pathlib import Path
 from packaging.version import Version
 
 from ..system.programs import uv
-from ..system.report import Step
+from ..system.screen import Step
 from ..template.source import Template
 from .workspace import around, settings
 

@@ -3,13 +3,13 @@
 They raise KeyboardInterrupt on Ctrl-C and Ctrl-D.
 """
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
-from textwrap import wrap
 from typing import TYPE_CHECKING, cast
 
 import typer
+
+from .screen import folded
 
 if TYPE_CHECKING:
     from questionary import Choice, Question
@@ -23,20 +23,6 @@ class Option:
     title: str
     refusal: str = ""
     """Why it cannot be chosen now."""
-
-
-def columns() -> int:
-    """The columns that lines may take: those of the terminal, at most 80."""
-    return min(80, shutil.get_terminal_size().columns)
-
-
-def folded(text: str, *, first: str = "  ", rest: str | None = None) -> list[str]:
-    """`text` in lines that fit, after `first`; the others begin with `rest`, as wide by default."""
-    rest = " " * len(first) if rest is None else rest
-    lines = wrap(
-        text, columns(), initial_indent=first, subsequent_indent=rest, break_on_hyphens=False
-    )
-    return lines or [first.rstrip()]
 
 
 def object_to(said: str) -> None:

@@ -1,15 +1,48 @@
-"""How progress and results look: on a terminal, in a pipe, and with --json."""
+"""How progress, results and long lines look: on a terminal, in a pipe, and with --json."""
 
 import json
 import os
+import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from textwrap import wrap
 from types import TracebackType
 
 _COLOURS = {"✓": "32", "✗": "31", "!": "33", "·": "2"}
+
+
+def columns() -> int:
+    """The columns that lines may take: those of the terminal, at most 80."""
+    return min(80, shutil.get_terminal_size().columns)
+
+
+def folded(text: str, *, first: str = "  ", rest: str | None = None) -> list[str]:
+    """`text` in lines that fit, after `first`; the others begin with `rest`, as wide by default."""
+    rest = " " * len(first) if rest is None else rest
+    lines = wrap(
+        text, columns(), initial_indent=first, subsequent_indent=rest, break_on_hyphens=False
+    )
+    return lines or [first.rstrip()]
+
+
+def fitting(start: str, items: Sequence[str]) -> str:
+    """A line with as many of `items` after `start` as fit, and how many more there are."""
+    for count in range(len(items), 0, -1):
+        more = f" and {len(items) - count} more" if count < len(items) else ""
+        line = f"{start}{', '.join(items[:count])}{more}"
+        if len(line) <= columns():
+            return line
+    more = f" and {len(items) - 1} more" if len(items) > 1 else ""
+    room = columns() - len(start) - len(more) - 1
+    return f"{start}…{items[0][-room:]}{more}"  # the end of a path tells most
+
+
+def counted(count: int, noun: str = "file") -> str:
+    """`1 file`, `2 files`."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 @dataclass
