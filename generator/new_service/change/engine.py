@@ -17,8 +17,9 @@ from ..service.checks import CHEAP, Result, tell
 from ..service.folder import Service
 from ..service.ignoring import ignored
 from ..service.locking import relock
-from ..system.errors import BadInput
+from ..system.errors import BadInput, not_answered
 from ..system.programs import find_uv
+from ..system.prompts import confirm
 from ..system.screen import Report, Step
 from ..template import source
 from ..template.addresses import ADVICE, resolved, without_credentials
@@ -26,6 +27,7 @@ from ..template.conditions import Conditions
 from ..template.questions import Answers
 from ..template.rendering import import_copier_meanwhile, render
 from ..template.rendering import update as update_by_copier
+from .account import conclude, list_changes
 from .clashes import clashes
 from .journal import Journal, held, recover
 from .losses import Losses
@@ -123,10 +125,38 @@ class Engine:
         Raises:
             NewServiceError, KeyboardInterrupt: the service is as it was.
         """
+        losses = self._try(target, given)
+        outcome = self._judge(losses, review)
+        if not review.refused:
+            self._prepare(losses.scratch, target, outcome, review)
+        review.changes = outcome.changes
+        asked = review.confirms and self.asks and not (review.refused or self.wishes.dry_run)
+        if asked:
+            list_changes(review, self.report)
+            confirm(review.message)
+        review.applied = bool(outcome.changes) and not review.refused and not self.wishes.dry_run
+        if review.applied:
+            self._apply(losses.scratch, outcome, review)
+        return conclude(review, self.report, listed=asked)
+
+    def _try(self, target: source.Template, given: Answers) -> Losses:
+        """Have Copier make the change in a copy, from which what it would lose can be told."""
         target.questions.recorded({**self.service.answers(), **given}, self.service.answers_file)
         near = not (self.recorded.asks_origin or target.asks_origin)
         scratch = Scratch.of(self.repository, self.service, target, near=near)
-        losses = self._losses(scratch, target, self._render(scratch, target, given))
+        after = self._render(scratch, target, given)
+        all_modules = list(self.recorded.questions.modules)
+        return Losses(
+            scratch,
+            self.service.folder,
+            partial(self._render_alone, self.recorded, self.answers),
+            partial(self._render_alone, target, after),
+            partial(self._render_alone, self.recorded, self.answers | {"modules": all_modules}),
+        )
+
+    def _judge(self, losses: Losses, review: Review) -> Outcome:
+        """See what the change does, and whether something stands against it."""
+        scratch = losses.scratch
         outcome = scratch.outcome()
         losses.merge_binaries(outcome)
         edited = {} if self.wishes.force else losses.edited(outcome)
@@ -141,27 +171,25 @@ class Engine:
         review.refused = bool(review.would_lose) or bool(
             review.hunks and not self.wishes.allow_conflicts
         )
-        if not review.refused:
-            if self.wishes.lock:
-                review.locked = self._lock(scratch, target)
-                outcome.changes = scratch.changes()
-            if self.wishes.check:
-                review.checks = self._check(scratch)
-            added = [change.path for change in outcome.changes if change.kind == "added"]
-            review.ignored = ignored(self.service.folder, added, own_rules=True)
-        review.changes = outcome.changes
-        if review.confirms and self.asks and not review.refused and not self.wishes.dry_run:
-            review.confirm(self.report)
+        return outcome
+
+    def _prepare(
+        self, scratch: Scratch, target: source.Template, outcome: Outcome, review: Review
+    ) -> None:
+        """Lock and check what will be moved over, and note what its owner has to know."""
+        if self.wishes.lock:
+            review.locked = self._lock(scratch, target)
+            outcome.changes = scratch.changes()
+        if self.wishes.check:
+            review.checks = self._check(scratch)
+        added = [change.path for change in outcome.changes if change.kind == "added"]
+        review.ignored = ignored(self.service.folder, added, own_rules=True)
         address = str(self.service.answers()["_src_path"])
         if without_credentials(address) != address:
             review.notes.append(
                 f"user and password are gone from {self.service.answers_file}, not from git's "
                 f"history: replace them, and {ADVICE}"
             )
-        review.applied = bool(outcome.changes) and not review.refused and not self.wishes.dry_run
-        if review.applied:
-            self._apply(scratch, outcome, review)
-        return review.finish(self.report)
 
     def _render(self, scratch: Scratch, target: source.Template, given: Answers) -> Answers:
         """Have Copier make the change; the answers that it recorded."""
@@ -204,21 +232,12 @@ class Engine:
         computed = {name for name, each in target.questions.asked.items() if each.computed}
         new = sorted(now.keys() - self.answers.keys() - given.keys() - computed)
         if new and not self.wishes.yes and not self.asks:
-            raise BadInput(
-                f"{self.report.obstacle}; not answered: {', '.join(new)}.",
+            raise not_answered(
+                self.report.obstacle,
+                new,
                 "answer on a terminal, or by --data where the command has it, or take the defaults "
                 "with --yes.",
             )
-
-    def _losses(self, scratch: Scratch, target: source.Template, after: Answers) -> Losses:
-        all_modules = list(self.recorded.questions.modules)
-        return Losses(
-            scratch,
-            self.service.folder,
-            partial(self._render_alone, self.recorded, self.answers),
-            partial(self._render_alone, target, after),
-            partial(self._render_alone, self.recorded, self.answers | {"modules": all_modules}),
-        )
 
     @cached_property
     def workspace(self) -> Path | None:

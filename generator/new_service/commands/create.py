@@ -11,7 +11,7 @@ from ..service import environment, ignoring, workspace
 from ..service.folder import Service
 from ..service.ignoring import Ignored
 from ..service.locking import lock
-from ..system.errors import BadInput
+from ..system.errors import BadInput, not_answered
 from ..system.git import commit_all, git, is_inside_work_tree
 from ..system.places import place
 from ..system.programs import find_uv
@@ -261,8 +261,9 @@ def _nobody_to_ask(obstacle: str, questions: Questions, answers: Answers) -> Bad
     how = " ".join(f"--data {name}=..." for name in missing if name != "service_name")
     if "service_name" in missing:
         how = f"NAME {how}".strip()
-    return BadInput(
-        f"{obstacle}; not answered: {', '.join(missing) or 'the confirmation'}.",
+    return not_answered(
+        obstacle,
+        missing or ["the confirmation"],
         f"give {how}, and --yes for the defaults of the rest." if how else "add --yes.",
     )
 

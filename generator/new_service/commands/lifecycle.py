@@ -3,6 +3,7 @@
 import shlex
 from pathlib import Path
 
+from ..change.account import conclude
 from ..change.engine import Engine, Wishes
 from ..service.pin import pin_as_answer, target_of
 from ..system.errors import BadInput
@@ -111,7 +112,7 @@ def update(
         review = engine.review(command, f"Update to template {target.version}", target)
         if target.commit == engine.recorded.commit:
             if given.items() <= engine.answers.items():
-                return review.finish(report)
+                return conclude(review, report)
             review.message = f"Change {', '.join(new)}" if new else "Follow the pin"
         return engine.run(target, given, review)
 

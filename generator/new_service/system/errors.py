@@ -44,6 +44,11 @@ def invalid_answer(message: str) -> BadInput:
     return BadInput(f"{first.rstrip('.')}.", second or "answer it with --data KEY=VALUE.")
 
 
+def not_answered(obstacle: str, questions: list[str], hint: str) -> BadInput:
+    """Nobody can be asked, and these questions have no answer."""
+    return BadInput(f"{obstacle}; not answered: {', '.join(questions)}.", hint)
+
+
 def of_system(failed: OSError) -> BadInput:
     """What the operating system refuses, with the paths that it names; none is guessed."""
     given = (failed.filename, failed.filename2)
