@@ -19,7 +19,7 @@ def git(*arguments: str) -> str:
 
 
 def version() -> str:
-    """The version of the newest release, or what `source.describe` says between two."""
+    """The version of the newest release, or what `git.describe` says between two."""
     if (ROOT / "PKG-INFO").is_file():
         return HeaderParser().parsestr((ROOT / "PKG-INFO").read_text("utf-8"))["Version"]
     sys.path.insert(0, str(ROOT / "generator"))
