@@ -165,7 +165,7 @@ def create(
     from .commands import create as creation
 
     creation.create(
-        creation.Wishes(
+        creation.ToCreate(
             name=name,
             output_dir=output_dir,
             modules=with_ or [],
@@ -202,16 +202,18 @@ def add(
     from .change import engine
     from .commands import lifecycle
 
-    wishes = engine.Wishes(
-        project,
-        dry_run,
-        allow_conflicts,
+    wishes = engine.ToChange(
+        project=project,
+        answers_file=answers_file,
+        data=data or [],
+        data_file=data_file,
+        dry_run=dry_run,
+        allow_conflicts=allow_conflicts,
         lock=not no_lock,
         check=not no_check,
         yes=yes,
-        answers_file=answers_file,
     )
-    raise typer.Exit(lifecycle.add(modules, data or [], data_file, wishes, Report(as_json=as_json)))
+    raise typer.Exit(lifecycle.add(modules, wishes, Report(as_json=as_json)))
 
 
 @app.command()
@@ -233,15 +235,15 @@ def remove(
     from .change import engine
     from .commands import lifecycle
 
-    wishes = engine.Wishes(
-        project,
-        dry_run,
-        allow_conflicts,
-        force,
+    wishes = engine.ToChange(
+        project=project,
+        answers_file=answers_file,
+        dry_run=dry_run,
+        allow_conflicts=allow_conflicts,
+        force=force,
         lock=not no_lock,
         check=not no_check,
         yes=yes,
-        answers_file=answers_file,
     )
     raise typer.Exit(lifecycle.remove(modules, wishes, Report(as_json=as_json)))
 
@@ -266,16 +268,18 @@ def update(
     from .change import engine
     from .commands import lifecycle
 
-    wishes = engine.Wishes(
-        project,
-        dry_run,
-        allow_conflicts,
+    wishes = engine.ToChange(
+        project=project,
+        answers_file=answers_file,
+        data=data or [],
+        data_file=data_file,
+        dry_run=dry_run,
+        allow_conflicts=allow_conflicts,
         lock=not no_lock,
         check=not no_check,
         yes=yes,
-        answers_file=answers_file,
     )
-    raise typer.Exit(lifecycle.update(to, data or [], data_file, wishes, Report(as_json=as_json)))
+    raise typer.Exit(lifecycle.update(to, wishes, Report(as_json=as_json)))
 
 
 @app.command()
@@ -373,8 +377,17 @@ def smoke(
     """Try combinations of answers that together cover the template's options."""
     from .commands import smoke as smoking
 
-    wishes = smoking.Wishes(
-        strength, shard, list_, format_, jobs, newest, keep, junit, data or [], data_file
+    wishes = smoking.ToTry(
+        strength=strength,
+        shard=shard,
+        listed=list_,
+        format=format_,
+        jobs=jobs,
+        newest=newest,
+        keep=keep,
+        junit=junit,
+        data=data or [],
+        data_file=data_file,
     )
     raise typer.Exit(smoking.smoke(wishes, Report(as_json=as_json)))
 

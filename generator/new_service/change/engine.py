@@ -27,6 +27,7 @@ from ..template.conditions import Conditions
 from ..template.questions import Answers
 from ..template.rendering import import_copier_meanwhile, render
 from ..template.rendering import update as update_by_copier
+from ..template.wishes import Wishes, modules_in
 from .account import conclude, list_changes
 from .clashes import clashes
 from .journal import Journal, held, recover
@@ -36,25 +37,22 @@ from .review import Review
 from .scratch import Outcome, Scratch
 
 
-@dataclass(frozen=True)
-class Wishes:
+@dataclass(frozen=True, kw_only=True)
+class ToChange(Wishes):
     """What the command line asks of every change."""
 
     project: Path
-    dry_run: bool = False
+    answers_file: str | None = None
     allow_conflicts: bool = False
     force: bool = False
-    lock: bool = True
     check: bool = True
-    yes: bool = False
-    answers_file: str | None = None
 
 
 @dataclass(frozen=True)
 class Engine:
     """A service, held for one change, and its template."""
 
-    wishes: Wishes
+    wishes: ToChange
     report: Report
     service: Service
     journal: Journal
@@ -70,7 +68,7 @@ class Engine:
 
     @classmethod
     @contextmanager
-    def opened(cls, wishes: Wishes, report: Report) -> Iterator["Engine"]:
+    def opened(cls, wishes: ToChange, report: Report) -> Iterator["Engine"]:
         """Hold the service that `wishes` are about; an interrupted change is undone first.
 
         Raises:
@@ -103,13 +101,12 @@ class Engine:
     @property
     def modules(self) -> list[str]:
         """The modules that the service has."""
-        modules = self.answers.get("modules", [])
-        return modules if isinstance(modules, list) else []
+        return modules_in(self.answers)
 
     @property
     def asks(self) -> bool:
         """Whether there is somebody to ask."""
-        return not self.report.obstacle and not self.wishes.yes
+        return self.wishes.asks(self.report)
 
     def review(self, verb: str, message: str, target: source.Template | None = None) -> Review:
         """An empty review of a change that a command makes."""

@@ -17,6 +17,7 @@ from ..system.programs import TookTooLong, find_uv, run
 from ..system.screen import Step
 from ..system.trees import differences
 from ..template.questions import Answers, Questions
+from ..template.wishes import modules_in
 from .combinations import Combination, name
 
 # What tells in a moment whether a change of modules has gone well.
@@ -152,8 +153,7 @@ class Trial:
 
     def _module(self) -> str | None:
         """Another one from combination to combination: one that it lacks, or that nobody needs."""
-        answer = self.answers.get("modules")
-        chosen = answer if isinstance(answer, list) else []
+        chosen = modules_in(self.answers)
         needed = {need for each in chosen for need in self.questions.needs.get(each, [])}
         modules = list(self.questions.modules)
         lacking = [each for each in modules if each not in chosen]
@@ -161,8 +161,7 @@ class Trial:
         return next(islice(cycle(free), self.number, None)) if free else None
 
     def _modules(self) -> list[str]:
-        modules = Service.at(self.folder).answers().get("modules", [])
-        return [str(each) for each in modules] if isinstance(modules, list) else []
+        return modules_in(Service.at(self.folder).answers())
 
     def _forgotten(self) -> list[str]:
         """Options for the answers that went with a module which now comes back."""

@@ -128,13 +128,13 @@ def _service(folder: object) -> "Service | None":
 
 def _recorded_modules(context: typer.Context) -> list[str]:
     from ..system.errors import NewServiceError
+    from ..template.wishes import modules_in
 
     service = _service(context.params.get("project"))
     try:
-        modules = service.answers().get("modules") if service else None
+        return modules_in(service.answers()) if service else []
     except NewServiceError:
         return []
-    return [str(each) for each in modules] if isinstance(modules, list) else []
 
 
 def _values(questions: "Questions", name: str, incomplete: str) -> list[str]:

@@ -20,32 +20,27 @@ from ..system.screen import Report, Step
 from ..template import source, team
 from ..template.addresses import ADVICE, resolved
 from ..template.conditions import check_choices, unanswered
-from ..template.data import answers_in, given_answers
 from ..template.questions import Answers, Questions
 from ..template.rendering import render
+from ..template.wishes import Wishes, modules_in
 from . import preview
 from .asking import Asking
 
 
-@dataclass(frozen=True)
-class Wishes:
+@dataclass(frozen=True, kw_only=True)
+class ToCreate(Wishes):
     """What the command line asks of `create`."""
 
     name: str | None = None
     output_dir: Path = field(default_factory=Path)
     modules: list[str] = field(default_factory=list)
     preset: str | None = None
-    data: list[str] = field(default_factory=list)
-    data_file: Path | None = None
     template: str | None = None
     template_version: str | None = None
-    yes: bool = False
-    dry_run: bool = False
     git: bool = True
-    lock: bool = True
 
 
-def create(wishes: Wishes, report: Report) -> None:
+def create(wishes: ToCreate, report: Report) -> None:
     """Create a service as `wishes` say, asking for what they leave open.
 
     Raises:
@@ -67,7 +62,7 @@ def create(wishes: Wishes, report: Report) -> None:
         if unknown := sorted(ours.defaults.keys() - template.questions.open_names()):
             detail = f"not asked by {template.version}: {', '.join(unknown)}"
             report.line(Step("defaults", detail, "·"))
-        ask = not report.obstacle and not wishes.yes
+        ask = wishes.asks(report)
         if "service_name" in answers:
             _check_free(parent / str(answers["service_name"]))
         asking = Asking(
@@ -81,7 +76,7 @@ def create(wishes: Wishes, report: Report) -> None:
             raise BadInput(
                 "the service has no name.", "give one: new-service create orders-api --yes"
             )
-        template.questions.check_needs(_names(answers.get("modules")))
+        template.questions.check_needs(modules_in(answers))
         if ask:
             asking.ask()
         else:
@@ -95,7 +90,7 @@ def create(wishes: Wishes, report: Report) -> None:
 class _Creation:
     """What all the steps of one creation need."""
 
-    wishes: Wishes
+    wishes: ToCreate
     report: Report
     template: source.Template
     parent: Path
@@ -114,7 +109,7 @@ class _Creation:
                 defaults=asking.defaults,
                 ask=asking.rest,
             )
-        name, modules = str(everything["service_name"]), _names(everything.get("modules"))
+        name, modules = str(everything["service_name"]), modules_in(everything)
         files = sorted(
             path.relative_to(self.folder).as_posix()
             for path in self.folder.rglob("*")
@@ -209,7 +204,7 @@ class _Creation:
         say(f"  {'new-service validate':<22} run every check")
 
 
-def _is_surrounded(parent: Path, wishes: Wishes) -> bool:
+def _is_surrounded(parent: Path, wishes: ToCreate) -> bool:
     try:
         return is_inside_work_tree(parent)
     except BadInput:
@@ -234,17 +229,15 @@ def _check_free(destination: Path) -> None:
         )
 
 
-def _answers(wishes: Wishes, questions: Questions) -> Answers:
+def _answers(wishes: ToCreate, questions: Questions) -> Answers:
     """What the command line says, later ones overriding: data file, preset, --data, --with."""
-    answers: Answers = {}
-    if wishes.data_file is not None:
-        answers |= answers_in(questions, wishes.data_file)
+    answers = wishes.in_file(questions)
     if wishes.preset is not None:
         answers |= questions.preset(wishes.preset)
-    answers |= given_answers(questions, wishes.data, None)
+    answers |= wishes.in_words(questions)
     if wishes.modules:
         chosen = [part.strip() for given in wishes.modules for part in given.split(",")]
-        chosen = [*_names(answers.get("modules")), *(part for part in chosen if part)]
+        chosen = [*modules_in(answers), *(part for part in chosen if part)]
         answers |= questions.checked({"modules": list(dict.fromkeys(chosen))}, "--with")
     if wishes.name is not None:
         if answers.get("service_name", wishes.name) != wishes.name:
@@ -266,7 +259,3 @@ def _nobody_to_ask(obstacle: str, questions: Questions, answers: Answers) -> Bad
         missing or ["the confirmation"],
         f"give {how}, and --yes for the defaults of the rest." if how else "add --yes.",
     )
-
-
-def _names(modules: object) -> list[str]:
-    return [str(each) for each in modules] if isinstance(modules, list) else []

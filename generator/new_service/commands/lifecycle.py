@@ -1,21 +1,17 @@
 """Change a service that lives: add or remove modules, or update it. One engine does all three."""
 
 import shlex
-from pathlib import Path
 
 from ..change.account import conclude
-from ..change.engine import Engine, Wishes
+from ..change.engine import Engine, ToChange
 from ..service.pin import pin_as_answer, target_of
 from ..system.errors import BadInput
 from ..system.prompts import confirm
 from ..system.screen import Report, Step
-from ..template.data import given_answers
 from ..template.questions import Answers, Questions
 
 
-def add(
-    modules: list[str], data: list[str], data_file: Path | None, wishes: Wishes, report: Report
-) -> int:
+def add(modules: list[str], wishes: ToChange, report: Report) -> int:
     """Add modules, and what they need, to a service; 0, or 3 if nothing was applied.
 
     Raises:
@@ -30,7 +26,7 @@ def add(
                     f"the module {module} is there already.",
                     f"modules that are not: {_but(questions, engine.modules)}.",
                 )
-        given = _given(engine, questions, data, data_file)
+        given = _given(engine, questions)
         for name, answer in given.items():
             if name in engine.answers and answer != engine.answers[name]:
                 raise BadInput(
@@ -41,7 +37,7 @@ def add(
         added = [each for each in everything if each not in engine.modules]
         _agree_to_needs(engine, modules, [each for each in added if each not in modules])
         given |= {"modules": everything}
-        command = shlex.join(["add", *modules, *_flags(data, data_file)])
+        command = shlex.join(["add", *modules, *wishes.flags])
         review = engine.review(command, f"Add {', '.join(added)}")
         return engine.run(engine.recorded, given, review)
 
@@ -62,7 +58,7 @@ def _agree_to_needs(engine: Engine, modules: list[str], needed: list[str]) -> No
         )
 
 
-def remove(modules: list[str], wishes: Wishes, report: Report) -> int:
+def remove(modules: list[str], wishes: ToChange, report: Report) -> int:
     """Remove modules from a service; 0, or 3 if nothing was applied.
 
     Raises:
@@ -91,9 +87,7 @@ def remove(modules: list[str], wishes: Wishes, report: Report) -> int:
         return engine.run(engine.recorded, {"modules": rest}, review)
 
 
-def update(
-    to: str | None, data: list[str], data_file: Path | None, wishes: Wishes, report: Report
-) -> int:
+def update(to: str | None, wishes: ToChange, report: Report) -> int:
     """Move a service to a newer version of its template; 0, or 3 if nothing was applied.
 
     `to` is a version or a range; by default it is the newest inside the service's pin. Answers
@@ -105,10 +99,10 @@ def update(
     """
     with Engine.opened(wishes, report) as engine:
         target = target_of(engine.template, engine.recorded, engine.service, to)
-        given = _given(engine, target.questions, data, data_file)
+        given = _given(engine, target.questions)
         new = sorted(name for name in given if given[name] != engine.answers.get(name))
         given = pin_as_answer(engine.service, target) | given
-        command = shlex.join(["update", *(["--to", to] if to else []), *_flags(data, data_file)])
+        command = shlex.join(["update", *(["--to", to] if to else []), *wishes.flags])
         review = engine.review(command, f"Update to template {target.version}", target)
         if target.commit == engine.recorded.commit:
             if given.items() <= engine.answers.items():
@@ -117,15 +111,13 @@ def update(
         return engine.run(target, given, review)
 
 
-def _given(
-    engine: Engine, questions: Questions, data: list[str], data_file: Path | None
-) -> Answers:
+def _given(engine: Engine, questions: Questions) -> Answers:
     """The answers that are given; a file of all answers names the modules, too.
 
     Raises:
         BadInput: one is not an answer, or they name other modules.
     """
-    given = given_answers(questions, data, data_file)
+    given = engine.wishes.given(questions)
     modules = given.pop("modules", None)
     if isinstance(modules, list) and set(modules) != set(engine.modules):
         raise BadInput(
@@ -133,12 +125,6 @@ def _given(
             "leave it out: new-service add and new-service remove change the modules.",
         )
     return given
-
-
-def _flags(data: list[str], data_file: Path | None) -> list[str]:
-    """The options by which the same answers are given again."""
-    named = [] if data_file is None else ["--data-file", str(data_file)]
-    return [*named, *(word for each in data for word in ("--data", each))]
 
 
 def _but(questions: Questions, modules: list[str]) -> str:

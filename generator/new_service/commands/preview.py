@@ -7,6 +7,7 @@ from textwrap import shorten, wrap
 from ..system.screen import columns, counted, folded
 from ..template.conditions import Conditions
 from ..template.questions import Questions
+from ..template.wishes import modules_in
 
 _LINES = 15
 _NAMES = 34
@@ -44,10 +45,10 @@ def _choices(answers: Mapping[str, object], questions: Questions) -> Iterator[st
         if name != "modules" and question.choices and not question.computed and name in answers
         if conditions.is_asked(name, answers)
     }
-    modules = answers.get("modules")
-    for module in modules if isinstance(modules, list) else []:
+    modules = modules_in(answers)
+    for module in modules:
         own = [others.pop(name) for name in list(others) if name.startswith(f"{module}_")]
-        yield f"{module} ({', '.join(own)})" if own else str(module)
+        yield f"{module} ({', '.join(own)})" if own else module
     if not modules and questions.modules:
         yield "no modules"
     for name, answer in others.items():

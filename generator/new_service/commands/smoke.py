@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from ..combining.combinations import combine, cost, name, pairs, shard_of
@@ -20,8 +20,8 @@ from ..system.programs import end_all, find_uv
 from ..system.screen import Report, Step
 from ..template import source, team
 from ..template.addresses import resolved
-from ..template.data import given_answers
 from ..template.questions import Questions
+from ..template.wishes import Wishes
 
 _SHOWN_LINES = 20
 _ROOM = 16 << 20
@@ -30,8 +30,8 @@ _ROOM = 16 << 20
 Rows = list[dict[str, object]]
 
 
-@dataclass(frozen=True)
-class Wishes:
+@dataclass(frozen=True, kw_only=True)
+class ToTry(Wishes):
     """What the command line asks of `smoke`."""
 
     strength: str = "2"
@@ -42,11 +42,9 @@ class Wishes:
     newest: bool = False
     keep: Path | None = None
     junit: Path | None = None
-    data: list[str] = field(default_factory=list)
-    data_file: Path | None = None
 
 
-def smoke(wishes: Wishes, report: Report) -> int:
+def smoke(wishes: ToTry, report: Report) -> int:
     """Try the combinations, or list them; 0 if all is well, 1 if one failed.
 
     Raises:
@@ -63,7 +61,7 @@ def smoke(wishes: Wishes, report: Report) -> int:
         questions = template.questions
     if url:  # for the commands of each trial: services do not record a password
         os.environ["NEW_SERVICE_TEMPLATE"] = url if template.had_credentials else template.url
-    given = given_answers(questions, wishes.data, wishes.data_file)
+    given = wishes.given(questions)
     everything = combine(questions, wishes.strength, given)
     chosen = shard_of(everything, wishes.shard)
     if wishes.listed:

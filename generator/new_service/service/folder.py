@@ -8,8 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Self
 
-import yaml
-
+from ..system.documents import mapping_in
 from ..system.errors import BadInput
 from ..system.git import is_sparse
 from ..system.trees import remove_empty
@@ -133,26 +132,13 @@ class Service:
         Raises:
             BadInput: the file is missing or holds no answers.
         """
-        path = self.folder / self.answers_file
-        try:
-            answers = yaml.safe_load(path.read_text("utf-8"))
-        except FileNotFoundError as missing:
-            raise BadInput(f"{self.answers_file} is missing.", "restore it from git.") from missing
-        except (OSError, ValueError, RecursionError, yaml.YAMLError) as bad:
-            mark = getattr(bad, "problem_mark", None)
-            where = f"line {mark.line + 1}" if mark else str(bad)
-            raise BadInput(
-                f"{self.answers_file} cannot be read: {where}", "restore it from git."
-            ) from bad
-        if not isinstance(answers, dict) or not all(
-            isinstance(name, str) and "\0" not in str(answers[name]) for name in answers
-        ):
-            raise BadInput(f"{self.answers_file} holds no answers.", "restore it from git.")
+        path, hint = self.folder / self.answers_file, "restore it from git."
+        found = mapping_in(path, self.answers_file, hint)
+        answers = {name: found[name] for name in found if isinstance(name, str)}
+        if answers.keys() != found.keys() or any("\0" in str(answers[name]) for name in answers):
+            raise BadInput(f"{self.answers_file} holds no answers.", hint)
         if not {"_commit", "_src_path"} <= answers.keys():
-            raise BadInput(
-                f"{self.answers_file} does not name a template and its version.",
-                "restore it from git.",
-            )
+            raise BadInput(f"{self.answers_file} does not name a template and its version.", hint)
         return answers
 
     def address(self, answers: Mapping[str, object]) -> str:
