@@ -25,7 +25,10 @@ def environment() -> dict[str, str]:
 def appended(*settings: tuple[str, str]) -> dict[str, str]:
     """Variables for a git that has `settings` after those of its user."""
     given = os.environ.get("GIT_CONFIG_COUNT", "")
-    start = int(given) if given.isdecimal() else 0
+    return _numbered(settings, int(given) if given.isdecimal() else 0)
+
+
+def _numbered(settings: Collection[tuple[str, str]], start: int) -> dict[str, str]:
     variables = {"GIT_CONFIG_COUNT": str(start + len(settings))}
     for at, (key, value) in enumerate(settings, start):
         variables |= {f"GIT_CONFIG_KEY_{at}": key, f"GIT_CONFIG_VALUE_{at}": value}
@@ -52,13 +55,11 @@ def isolated(settings: Mapping[str, str]) -> dict[str, str]:
         "GIT_CONFIG_PARAMETERS": "",
         "GIT_TEMPLATE_DIR": "",
         "GIT_PROTOCOL_FROM_USER": "1",
-        "GIT_CONFIG_COUNT": str(len(settings)),
+        **_numbered(settings.items(), 0),
     }
     allowed = os.environ.get("GIT_ALLOW_PROTOCOL")
     if allowed is not None:
         variables["GIT_ALLOW_PROTOCOL"] = f"file:{allowed}"
-    for at, (key, value) in enumerate(settings.items()):
-        variables |= {f"GIT_CONFIG_KEY_{at}": key, f"GIT_CONFIG_VALUE_{at}": value}
     return variables
 
 
