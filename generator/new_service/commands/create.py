@@ -62,28 +62,31 @@ def create(wishes: ToCreate, report: Report) -> None:
         if unknown := sorted(ours.defaults.keys() - template.questions.open_names()):
             detail = f"not asked by {template.version}: {', '.join(unknown)}"
             report.line(Step("defaults", detail, "·"))
-        ask = wishes.asks(report)
         if "service_name" in answers:
             _check_free(parent / str(answers["service_name"]))
         asking = Asking(
             template.questions, answers, defaults, lambda name: os.path.lexists(parent / name)
         )
-        if ask:
-            asking.start(wishes.preset)
-        elif not wishes.yes:
-            raise _nobody_to_ask(report.obstacle, template.questions, answers)
-        elif "service_name" not in answers:
-            raise BadInput(
-                "the service has no name.", "give one: new-service create orders-api --yes"
-            )
-        template.questions.check_needs(modules_in(answers))
-        if ask:
-            asking.ask()
-        else:
-            check_choices(template.questions, answers)
+        _complete(asking, wishes, report)
         with place(None if wishes.dry_run else parent) as scratch:
             creation = _Creation(wishes, report, template, parent, scratch / "service", surrounded)
-            creation.run(asking, ask=ask)
+            creation.run(asking)
+
+
+def _complete(asking: Asking, wishes: ToCreate, report: Report) -> None:
+    """Ask what is not answered, or see that it need not be."""
+    questions, answers, asks = asking.questions, asking.given, wishes.asks(report)
+    if asks:
+        asking.start(wishes.preset)
+    elif not wishes.yes:
+        raise _nobody_to_ask(report.obstacle, questions, answers)
+    elif "service_name" not in answers:
+        raise BadInput("the service has no name.", "give one: new-service create orders-api --yes")
+    questions.check_needs(modules_in(answers))
+    if asks:
+        asking.ask()
+    else:
+        check_choices(questions, answers)
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,7 @@ class _Creation:
     surrounded: bool
     """Whether a git repository is around it."""
 
-    def run(self, asking: Asking, *, ask: bool) -> None:
+    def run(self, asking: Asking) -> None:
         rendered = Step("rendered", f"template {self.template.version}")
         # A spinner would spoil prompts.
         with nullcontext() if asking.rest else self.report.waiting("rendered"), rendered:
@@ -117,22 +120,18 @@ class _Creation:
         )
         destination = self.parent / name
         _check_free(destination)
+        locked = False
         if self.wishes.dry_run:
             self.report.say(preview.tree(name, files, modules))
-        elif ask:
-            self.report.say(preview.short(name, files, everything, self.template.questions))
-            confirm("Create it", otherwise="nothing was created.")
-            self.report.say()
-        locked = False
-        if not self.wishes.dry_run:
+            ignored = self._ignored(destination, files)
+        else:
+            if self.wishes.asks(self.report):
+                self.report.say(preview.short(name, files, everything, self.template.questions))
+                confirm("Create it", otherwise="nothing was created.")
+                self.report.say()
             self.report.line(rendered)
-            if self.template.had_credentials:
-                self.report.line(Step("address", "user and password are not recorded", "!"))
-                self.report.say(f"      {ADVICE}")
             locked = self._finish(destination)
-            os.rename(self.folder, destination)  # noqa: PTH104  the parent stays
-        ignored = self._ignored(destination, files)
-        if not self.wishes.dry_run:
+            ignored = self._ignored(destination, files)
             self._say_next(destination)
         self.report.document(
             {
@@ -148,7 +147,10 @@ class _Creation:
         )
 
     def _finish(self, destination: Path) -> bool:
-        """Secrets, lock and first commit; True if the service is locked."""
+        """Secrets, lock, first commit, and its place; True if the service is locked."""
+        if self.template.had_credentials:
+            self.report.line(Step("address", "user and password are not recorded", "!"))
+            self.report.say(f"      {ADVICE}")
         with self.report.step("secrets") as step:
             written = environment.write(self.folder)
             step.detail = ".env, ignored by git" if written else "none needed"
@@ -159,6 +161,7 @@ class _Creation:
         if self.wishes.git:
             with self.report.step("git") as step:
                 step.detail = self._commit()
+        os.rename(self.folder, destination)  # noqa: PTH104  the parent stays
         return locked
 
     def _lock(self, destination: Path, step: Step) -> bool:
