@@ -138,10 +138,12 @@ def _recorded_modules(context: typer.Context) -> list[str]:
 
 
 def _values(questions: "Questions", name: str, incomplete: str) -> list[str]:
+    from .offers import values_of
+
     question = questions.asked.get(name)
     if question is None or question.computed:
         return []
-    values = list(question.choices or (["true", "false"] if question.type == "bool" else []))
+    values = values_of(question)
     return _after_comma(values, incomplete) if question.multiselect else values
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ..system.screen import folded
 from ..template import source, team
-from ..template.questions import Questions
+from ..template.questions import Question, Questions
 
 
 def offered(given: str | None = None) -> Questions | None:
@@ -33,7 +33,7 @@ def listed(questions: Questions) -> Iterator[str]:
     if questions.modules:
         yield from listed_modules(questions)
     answers = {
-        name: _values(questions, name) for name in questions.open_names() if name != "modules"
+        name: _values(questions.asked[name]) for name in questions.open_names() if name != "modules"
     }
     yield from _table("Answers (--data KEY=VALUE), the default first", answers)
 
@@ -51,10 +51,13 @@ def summary(label: str) -> str:
     return text.strip() if colon else name
 
 
-def _values(questions: Questions, name: str) -> str:
-    question = questions.asked[name]
-    values = list(question.choices or (["true", "false"] if question.type == "bool" else []))
-    default = str(question.default)
+def values_of(question: Question) -> list[str]:
+    """What it can be answered; none if that may be anything."""
+    return list(question.choices or (["true", "false"] if question.type == "bool" else []))
+
+
+def _values(question: Question) -> str:
+    values, default = values_of(question), str(question.default)
     values.sort(key=lambda value: value.lower() != default.lower())
     return ", ".join(values) or "text"
 

@@ -32,19 +32,7 @@ def validate(
     """
     recover(resolved(folder), report)
     service = Service.named(folder, answers_file)
-    names = checks_of(service)
-    for name in only:
-        if name not in names:
-            raise BadInput(f"unknown check {name!r}.", did_you_mean(name, names))
-    for name in skip:
-        if name not in names:
-            # Not an error: one line of CI fits services with other modules.
-            close = closest(name, names)
-            meant = f"; did you mean {close!r}?" if close else ""
-            report.line(Step(name, f"not a check of this service{meant}", "·"))
-    wanted = [name for name in names if (not only or name in only) and name not in skip]
-    if not wanted:
-        raise BadInput("no check is left to run.", "name fewer with --skip.")
+    wanted = _wanted(checks_of(service), only, skip, report)
     outcomes = run_checks(service, wanted, Terms(at_once=max(2, os.cpu_count() or 2)))
     results = []
     for name in wanted:
@@ -63,6 +51,22 @@ def validate(
         }
     )
     return 1 if failed else 0
+
+
+def _wanted(names: list[str], only: list[str], skip: list[str], report: Report) -> list[str]:
+    for name in only:
+        if name not in names:
+            raise BadInput(f"unknown check {name!r}.", did_you_mean(name, names))
+    for name in skip:
+        if name not in names:
+            # Not an error: one line of CI fits services with other modules.
+            close = closest(name, names)
+            meant = f"; did you mean {close!r}?" if close else ""
+            report.line(Step(name, f"not a check of this service{meant}", "·"))
+    wanted = [name for name in names if (not only or name in only) and name not in skip]
+    if not wanted:
+        raise BadInput("no check is left to run.", "name fewer with --skip.")
+    return wanted
 
 
 def _summarise(report: Report, results: list[Result], failed: list[str], service: Service) -> None:
