@@ -186,8 +186,8 @@ def test_a_bug_is_two_lines_and_a_report(tmp_path: Path) -> None:
 
 def test_a_report_holds_no_answers(tmp_path: Path) -> None:
     bug = (
-        BUG.replace("modules.list_modules", "cli.creation.create")
-        .replace("import cli, modules", "import cli, create; cli.creation = create")
+        BUG.replace("modules.list_modules", "create.create")
+        .replace("import modules", "import create")
         .replace("def fail(report)", "def fail(*_)")
     )
     data = ("--data", "description=hunter4", "--data=service_name=it's hunter6")
