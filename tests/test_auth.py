@@ -753,7 +753,7 @@ def test_a_prompt_offers_accounts_only_with_a_database(template: Path, tmp_path:
     terminal.expect("needs the module database")
     terminal.send("\x1b[A\r")  # up, where accounts would be chosen
 
-    assert terminal.expect(["tests/auth/oidc", "tests/auth/accounts"]) == 0
+    assert terminal.expect([r"auth \(oidc\)", r"auth \(accounts\)"]) == 0
     terminal.expect("Create it")
     terminal.send("n\r")
     terminal.wait()
