@@ -19,12 +19,12 @@ def git(*arguments: str) -> str:
 
 
 def version() -> str:
-    """The version of the newest release, or what `source.describe` says between two."""
+    """The version of the newest release, or what `git.describe` says between two."""
     if (ROOT / "PKG-INFO").is_file():
         return HeaderParser().parsestr((ROOT / "PKG-INFO").read_text("utf-8"))["Version"]
     sys.path.insert(0, str(ROOT / "generator"))
     try:
-        from new_service.git import describe  # which needs no package that is not there yet
+        from new_service.system.git import describe  # which needs no package that is not there yet
     finally:
         sys.path.pop(0)
     return describe(ROOT, "HEAD")

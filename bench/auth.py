@@ -13,7 +13,7 @@ from pathlib import Path
 from time import perf_counter
 
 from measure import Ratio, in_turns
-from new_service.variables import chosen
+from new_service.system.variables import chosen
 from service import BIN, Server, create, load, served
 
 AUTH = "/api/v1/auth"

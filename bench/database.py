@@ -10,7 +10,7 @@ from pathlib import Path
 from time import perf_counter
 
 from measure import Pair, Ratio, in_turns
-from new_service.variables import chosen
+from new_service.system.variables import chosen
 from service import BIN, ROOT, Server, create, load, served
 
 sys.path.insert(0, str(ROOT / "tests"))

@@ -24,9 +24,9 @@ import yaml
 from copier import run_copy
 from playwright.sync_api import Browser, sync_playwright
 
-from new_service.combinations import Combination, combine
-from new_service.combinations import name as id_of
-from new_service.questions import Questions
+from new_service.combining.combinations import Combination, combine
+from new_service.combining.combinations import name as id_of
+from new_service.template.questions import Questions
 
 pytest_plugins = ["shop"]
 

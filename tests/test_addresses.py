@@ -18,8 +18,8 @@ import psutil
 import pytest
 
 from conftest import COMMAND, ROOT, repository, run
-from new_service.addresses import Address, without_credentials
-from new_service.errors import BadInput
+from new_service.system.errors import BadInput
+from new_service.template.addresses import Address, without_credentials
 from shop import FAST, commit, failure, git
 from tiny import make, recorded, write
 

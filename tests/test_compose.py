@@ -14,7 +14,7 @@ from copier import run_copy
 
 from conftest import COMMAND, UV, Required, Run, run
 from containers import ENGINE, PATH
-from new_service.combinations import Combination
+from new_service.combining.combinations import Combination
 
 UVX = f"{UV}x"
 COMPOSE = {"PATH": f"{PATH}:{Path(UV).parent}", "DOCKER_CONFIG": str(ENGINE / "config")}

@@ -321,6 +321,14 @@ def test_bad_input(
     assert listing(tmp_path) == []
 
 
+def test_an_answers_file_that_is_nested_too_deeply(new_service: Run, tmp_path: Path) -> None:
+    (tmp_path / "answers.yml").write_text("a: " + "[" * 5000)
+
+    done = new_service("create", "b", "--yes", "--data-file", "answers.yml", check=False)
+
+    refused(done, 2, "the answers file answers.yml cannot be read")
+
+
 def test_a_traceback_only_for_those_who_ask(new_service: Run) -> None:
     env = {"NEW_SERVICE_DEBUG": "1"}
 

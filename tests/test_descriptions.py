@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from conftest import ROOT, repository
-from new_service import source
-from new_service.errors import BadInput
-from new_service.rendering import render
+from new_service.system.errors import BadInput
+from new_service.template import source
+from new_service.template.rendering import render
 
 text = st.text(
     st.one_of(

@@ -154,7 +154,8 @@ def test_a_terminal_that_can_only_print_lines(tmp_path: Path, versions: Path) ->
 
 BUG = """
 import sys
-from new_service import cli, modules
+from new_service import cli
+from new_service.commands import modules
 
 def fail(report):
     raise KeyError("clone of https://me:hunter2@host.example/x.git?token=hunter3 for hunter4")
@@ -185,8 +186,8 @@ def test_a_bug_is_two_lines_and_a_report(tmp_path: Path) -> None:
 
 def test_a_report_holds_no_answers(tmp_path: Path) -> None:
     bug = (
-        BUG.replace("modules.list_modules", "cli.creation.create")
-        .replace("import cli, modules", "import cli, create; cli.creation = create")
+        BUG.replace("modules.list_modules", "create.create")
+        .replace("import modules", "import create")
         .replace("def fail(report)", "def fail(*_)")
     )
     data = ("--data", "description=hunter4", "--data=service_name=it's hunter6")
@@ -217,9 +218,10 @@ def another(shop: Path, tmp_path: Path) -> Path:
 
 def test_a_bug_in_a_process_of_many(shop: Path, tmp_path: Path) -> None:
     bug = (
-        "from new_service import cli, status\n"
+        "from new_service import cli\n"
+        "from new_service.service import drift\n"
         "def _compare(*_): raise KeyError('here')\n"
-        "status._compare = _compare\n"
+        "drift._compare = _compare\n"
         "cli.main()\n"
     )
     (tmp_path / "tmp").mkdir()
@@ -235,7 +237,8 @@ def test_a_bug_in_a_process_of_many(shop: Path, tmp_path: Path) -> None:
 
 def test_a_bug_in_a_thread_ends_the_other_checks(shop: Path, tmp_path: Path) -> None:
     bug = (
-        "from new_service import cli, checks\n"
+        "from new_service import cli\n"
+        "from new_service.service import checks\n"
         "def residue(*_): raise KeyError('here')\n"
         "checks.CHEAP['residue'] = residue\n"
         "cli.main()\n"
@@ -470,7 +473,7 @@ def test_folders_of_other_users_stay(new_service: Run, tmp_path: Path) -> None:
 MANY = """
 import sys
 from pathlib import Path
-from new_service.places import place
+from new_service.system.places import place
 
 for number in range(200):
     with place(Path(sys.argv[1])) as folder:
@@ -490,8 +493,10 @@ def test_many_at_once_keep_their_folders(tmp_path: Path) -> None:
 def test_processes_of_a_killed_status_end(shop: Path, tmp_path: Path) -> None:
     script = (
         "import time\n"
-        "from new_service import cli, status\n"
-        "status._compare = lambda *_: time.sleep(600)\n"
+        "from multiprocessing import parent_process\n"
+        "from new_service import cli\n"
+        "from new_service.service import drift\n"
+        "drift._compare = lambda *_: parent_process() and time.sleep(600) or drift.Drift()\n"
         "cli.main()\n"
     )
     process = subprocess.Popen(

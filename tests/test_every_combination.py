@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from conftest import run
-from new_service.combinations import Combination
+from new_service.combining.combinations import Combination
 
 # What only services with a module speak of.
 WORDS = {

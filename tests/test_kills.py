@@ -34,7 +34,8 @@ PLACES = (".", "src/shop", "src/shop/items", "tests/database")
 DRIVER = """
 import os, struct, sys
 from dataclasses import replace
-from new_service import cli, journal
+from new_service import cli
+from new_service.change import journal
 
 move = journal.Journal.move
 def moves(self, changes, stages):

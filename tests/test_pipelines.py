@@ -31,7 +31,7 @@ from conftest import (
     run,
 )
 from containers import Engine, own_engine
-from new_service.combinations import Combination
+from new_service.combining.combinations import Combination
 from pipelines import (
     BETWEEN,
     LOWEST,

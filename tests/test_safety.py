@@ -24,10 +24,10 @@ MOVE = """
 import os
 import sys
 from pathlib import Path
-import new_service.journal as module
-from new_service.report import Report
-from new_service.repository import Repository
-from new_service.trees import differences
+import new_service.change.journal as module
+from new_service.system.screen import Report
+from new_service.change.repository import Repository
+from new_service.system.trees import differences
 
 repository = Repository.around(Path(sys.argv[1]))
 if "--stop" in sys.argv:
@@ -416,7 +416,8 @@ def test_what_others_do_meanwhile_is_never_undone(
 
 STOPPED = """
 import os, signal
-from new_service import cli, journal
+from new_service import cli
+from new_service.change import journal
 
 move = journal.Journal._lock_index
 def interrupted(self):

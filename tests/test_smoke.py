@@ -16,10 +16,10 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from conftest import COMMAND, Required, Run, can_mount, clean_environment, repository, run
-from new_service.checks import Failed
-from new_service.combinations import Combination, combine, name, shard_of
-from new_service.questions import Questions
-from new_service.trial import compare
+from new_service.combining.combinations import Combination, combine, name, shard_of
+from new_service.combining.trial import compare
+from new_service.service.checks import Failed
+from new_service.template.questions import Questions
 
 Option = tuple[str, Hashable]
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from conftest import COMMAND, ROOT, UV, repository, run
-from new_service.variables import TABLE, chosen, decision
+from new_service.system.variables import TABLE, chosen, decision
 from shop import commit, edit
 
 CONFIG = """
@@ -107,7 +107,7 @@ def test_each_variable_that_uv_documents_has_a_decision() -> None:
     undecided = sorted(
         each for each in listed - decided if not each.startswith(families) and each != "NO_COLOR"
     )
-    assert not undecided, f"add {undecided} to generator/new_service/variables.py"
+    assert not undecided, f"add {undecided} to generator/new_service/system/variables.py"
 
 
 def test_each_variable_that_points_git_at_a_repository_has_a_decision() -> None:

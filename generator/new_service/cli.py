@@ -12,10 +12,11 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from . import completion, streams
-from .errors import BadInput, NewServiceError, of_program, of_system
-from .report import Report
-from .variables import choose
+from .commands import completion
+from .system import streams
+from .system.errors import BadInput, NewServiceError, of_program, of_system
+from .system.screen import Report
+from .system.variables import choose
 
 app = typer.Typer(
     name="new-service",
@@ -68,7 +69,7 @@ Data = Annotated[
 def _help_with_choices(context: typer.Context, wanted: bool) -> None:
     if not wanted:
         return
-    from . import offers
+    from .commands import offers
 
     typer.echo(context.get_help())
     questions = offers.offered()
@@ -161,10 +162,10 @@ def create(
     help_: HelpWithChoices = False,  # noqa: ARG001  its callback does it all
 ) -> None:
     """Create a service."""
-    from . import create as creation
+    from .commands import create as creation
 
     creation.create(
-        creation.Wishes(
+        creation.ToCreate(
             name=name,
             output_dir=output_dir,
             modules=with_ or [],
@@ -198,18 +199,21 @@ def add(
     help_: HelpWithChoices = False,  # noqa: ARG001  its callback does it all
 ) -> None:
     """Add modules to a service, keeping its owner's edits."""
-    from . import engine, lifecycle
+    from .change import engine
+    from .commands import lifecycle
 
-    wishes = engine.Wishes(
-        project,
-        dry_run,
-        allow_conflicts,
+    wishes = engine.ToChange(
+        project=project,
+        answers_file=answers_file,
+        data=data or [],
+        data_file=data_file,
+        dry_run=dry_run,
+        allow_conflicts=allow_conflicts,
         lock=not no_lock,
         check=not no_check,
         yes=yes,
-        answers_file=answers_file,
     )
-    raise typer.Exit(lifecycle.add(modules, data or [], data_file, wishes, Report(as_json=as_json)))
+    raise typer.Exit(lifecycle.add(modules, wishes, Report(as_json=as_json)))
 
 
 @app.command()
@@ -228,17 +232,18 @@ def remove(
     as_json: Json = False,
 ) -> None:
     """Remove modules from a service, keeping its owner's edits."""
-    from . import engine, lifecycle
+    from .change import engine
+    from .commands import lifecycle
 
-    wishes = engine.Wishes(
-        project,
-        dry_run,
-        allow_conflicts,
-        force,
+    wishes = engine.ToChange(
+        project=project,
+        answers_file=answers_file,
+        dry_run=dry_run,
+        allow_conflicts=allow_conflicts,
+        force=force,
         lock=not no_lock,
         check=not no_check,
         yes=yes,
-        answers_file=answers_file,
     )
     raise typer.Exit(lifecycle.remove(modules, wishes, Report(as_json=as_json)))
 
@@ -260,18 +265,21 @@ def update(
     as_json: Json = False,
 ) -> None:
     """Move a service to a newer version of its template, keeping its owner's edits."""
-    from . import engine, lifecycle
+    from .change import engine
+    from .commands import lifecycle
 
-    wishes = engine.Wishes(
-        project,
-        dry_run,
-        allow_conflicts,
+    wishes = engine.ToChange(
+        project=project,
+        answers_file=answers_file,
+        data=data or [],
+        data_file=data_file,
+        dry_run=dry_run,
+        allow_conflicts=allow_conflicts,
         lock=not no_lock,
         check=not no_check,
         yes=yes,
-        answers_file=answers_file,
     )
-    raise typer.Exit(lifecycle.update(to, data or [], data_file, wishes, Report(as_json=as_json)))
+    raise typer.Exit(lifecycle.update(to, wishes, Report(as_json=as_json)))
 
 
 @app.command()
@@ -291,7 +299,7 @@ def status(
     as_json: Json = False,
 ) -> None:
     """Show where services stand: version, pin, newer versions, drift."""
-    from . import status as standing
+    from .commands import status as standing
 
     report = Report(as_json=as_json)
     raise typer.Exit(
@@ -328,7 +336,7 @@ def validate(
     ] = None,
 ) -> None:
     """Check that a service is whole: its lock, its own checks, and that it starts."""
-    from . import validate as validation
+    from .commands import validate as validation
 
     raise typer.Exit(
         validation.validate(
@@ -367,10 +375,19 @@ def smoke(
     ] = "text",
 ) -> None:
     """Try combinations of answers that together cover the template's options."""
-    from . import smoke as smoking
+    from .commands import smoke as smoking
 
-    wishes = smoking.Wishes(
-        strength, shard, list_, format_, jobs, newest, keep, junit, data or [], data_file
+    wishes = smoking.ToTry(
+        strength=strength,
+        shard=shard,
+        listed=list_,
+        format=format_,
+        jobs=jobs,
+        newest=newest,
+        keep=keep,
+        junit=junit,
+        data=data or [],
+        data_file=data_file,
     )
     raise typer.Exit(smoking.smoke(wishes, Report(as_json=as_json)))
 
@@ -378,7 +395,7 @@ def smoke(
 @app.command()
 def modules(as_json: Json = False) -> None:
     """List the modules that a service can have."""
-    from . import modules as listing
+    from .commands import modules as listing
 
     listing.list_modules(Report(as_json=as_json))
 
@@ -419,7 +436,7 @@ def _in_words(failed: Exception) -> NewServiceError:
             return of_system(failed)
         case subprocess.CalledProcessError():
             return of_program(failed)
-    from . import bugs
+    from .system import bugs
 
     return bugs.reported(failed)
 

@@ -1,0 +1,282 @@
+"""How a change is made: tried in a scratch copy, looked through there, and moved over whole.
+
+The service stays as it was until the move, and whatever stops that is undone. What has moved over
+is uncommitted, for its owner to review.
+"""
+
+import subprocess
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from shlex import quote
+
+from ..service import workspace
+from ..service.checks import CHEAP, Result, tell
+from ..service.folder import Service
+from ..service.ignoring import ignored
+from ..service.locking import relock
+from ..system.errors import BadInput, not_answered
+from ..system.programs import find_uv
+from ..system.prompts import confirm
+from ..system.screen import Report, Step
+from ..template import source
+from ..template.addresses import ADVICE, resolved, without_credentials
+from ..template.conditions import Conditions
+from ..template.questions import Answers
+from ..template.rendering import import_copier_meanwhile, render
+from ..template.rendering import update as update_by_copier
+from ..template.wishes import Wishes, modules_in
+from .account import conclude, list_changes
+from .clashes import clashes
+from .journal import Journal, held, recover
+from .losses import Losses
+from .repository import Repository
+from .review import Review
+from .scratch import Outcome, Scratch
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToChange(Wishes):
+    """What the command line asks of every change."""
+
+    project: Path
+    answers_file: str | None = None
+    allow_conflicts: bool = False
+    force: bool = False
+    check: bool = True
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A service, held for one change, and its template."""
+
+    wishes: ToChange
+    report: Report
+    service: Service
+    journal: Journal
+    template: source.Template
+    """In its newest version."""
+    recorded: source.Template
+    """In the version that the service has."""
+
+    @property
+    def repository(self) -> Repository:
+        """The service's."""
+        return self.journal.repository
+
+    @classmethod
+    @contextmanager
+    def opened(cls, wishes: ToChange, report: Report) -> Iterator["Engine"]:
+        """Hold the service that `wishes` are about; an interrupted change is undone first.
+
+        Raises:
+            NewServiceError: there is none, it is not clean, or its template cannot be had.
+        """
+        if wishes.lock or wishes.check:
+            find_uv()
+        import_copier_meanwhile()
+        try:
+            recover(resolved(wishes.project), report)
+            service = Service.around(wishes.project, wishes.answers_file)
+            repository = Repository.around(service.folder)
+            with held(repository, report) as journal:
+                repository.check_clean()
+                answers = service.answers()
+                with source.opened(service.address(answers)) as template:
+                    recorded = template.at(str(answers["_commit"]))
+                    yield cls(wishes, report, service, journal, template, recorded)
+        except subprocess.CalledProcessError as failed:
+            raise BadInput(
+                f"git failed in {wishes.project}: {failed.stderr}",
+                "nothing was changed; see `git status`, and whether there is room on the disk.",
+            ) from failed
+
+    @cached_property
+    def answers(self) -> Answers:
+        """What the service has answered to the questions of its version."""
+        return self.recorded.questions.recorded(self.service.answers(), self.service.answers_file)
+
+    @property
+    def modules(self) -> list[str]:
+        """The modules that the service has."""
+        return modules_in(self.answers)
+
+    @property
+    def asks(self) -> bool:
+        """Whether there is somebody to ask."""
+        return self.wishes.asks(self.report)
+
+    def review(self, verb: str, message: str, target: source.Template | None = None) -> Review:
+        """An empty review of a change that a command makes."""
+        version = self.recorded.version
+        after = target.version if target else version
+        chosen = self.wishes.answers_file
+        flags = f" --answers-file {quote(chosen)}" if chosen else ""
+        return Review(self.service, f"new-service {verb}{flags}", message, version, after)
+
+    def run(self, target: source.Template, given: Answers, review: Review) -> int:
+        """Bring the service to `target` and the answers `given`; 0, or 3 if nothing was applied.
+
+        Raises:
+            NewServiceError, KeyboardInterrupt: the service is as it was.
+        """
+        losses = self._try(target, given)
+        outcome = self._judge(losses, review)
+        if not review.refused:
+            self._prepare(losses.scratch, target, outcome, review)
+        review.changes = outcome.changes
+        asked = review.confirms and self.asks and not (review.refused or self.wishes.dry_run)
+        if asked:
+            list_changes(review, self.report)
+            confirm(review.message)
+        review.applied = bool(outcome.changes) and not review.refused and not self.wishes.dry_run
+        if review.applied:
+            self._apply(losses.scratch, outcome, review)
+        return conclude(review, self.report, listed=asked)
+
+    def _try(self, target: source.Template, given: Answers) -> Losses:
+        """Have Copier make the change in a copy, from which what it would lose can be told."""
+        target.questions.recorded({**self.service.answers(), **given}, self.service.answers_file)
+        near = not (self.recorded.asks_origin or target.asks_origin)
+        scratch = Scratch.of(self.repository, self.service, target, near=near)
+        after = self._render(scratch, target, given)
+        all_modules = list(self.recorded.questions.modules)
+        return Losses(
+            scratch,
+            self.service.folder,
+            partial(self._render_alone, self.recorded, self.answers),
+            partial(self._render_alone, target, after),
+            partial(self._render_alone, self.recorded, self.answers | {"modules": all_modules}),
+        )
+
+    def _judge(self, losses: Losses, review: Review) -> Outcome:
+        """See what the change does, and whether something stands against it."""
+        scratch = losses.scratch
+        outcome = scratch.outcome()
+        losses.merge_binaries(outcome)
+        edited = {} if self.wishes.force else losses.edited(outcome)
+        if self.wishes.allow_conflicts:
+            losses.keep(outcome, edited)
+            edited = {}
+        losses.drop_orphans(outcome, self.recorded.questions.kept)
+        review.blocked = self.repository.in_the_way(outcome.changes)
+        review.clashes = self._clashes(outcome, edited)
+        review.would_lose = sorted({*edited, *review.blocked, *review.clashes})
+        review.hunks = {path: list(scratch.hunks(path)) for path in outcome.conflicts}
+        review.refused = bool(review.would_lose) or bool(
+            review.hunks and not self.wishes.allow_conflicts
+        )
+        return outcome
+
+    def _prepare(
+        self, scratch: Scratch, target: source.Template, outcome: Outcome, review: Review
+    ) -> None:
+        """Lock and check what will be moved over, and note what its owner has to know."""
+        if self.wishes.lock:
+            review.locked = self._lock(scratch, target)
+            outcome.changes = scratch.changes()
+        if self.wishes.check:
+            review.checks = self._check(scratch)
+        added = [change.path for change in outcome.changes if change.kind == "added"]
+        review.ignored = ignored(self.service.folder, added, own_rules=True)
+        address = str(self.service.answers()["_src_path"])
+        if without_credentials(address) != address:
+            review.notes.append(
+                f"user and password are gone from {self.service.answers_file}, not from git's "
+                f"history: replace them, and {ADVICE}"
+            )
+
+    def _render(self, scratch: Scratch, target: source.Template, given: Answers) -> Answers:
+        """Have Copier make the change; the answers that it recorded."""
+        versions = dict.fromkeys([self.recorded.version, target.version])
+        step, file = Step("rendered", f"template {' → '.join(versions)}"), self.service.answers_file
+        # A spinner would spoil the prompts.
+        with nullcontext() if self.asks else self.report.waiting("rendered"), step:
+            update_by_copier(
+                target,
+                scratch.folder,
+                given,
+                answers_file=file,
+                variables=scratch.variables,
+                ask=self.asks,
+            )
+        answers = target.questions.recorded(scratch.service.answers(), file)
+        self._check_answers(target, given, answers)
+        self.report.line(step)
+        if unasked := sorted(given.keys() - answers.keys()):
+            detail = f"not asked of this service: {', '.join(unasked)}"
+            self.report.line(Step("answers", detail, "·"))
+        return answers
+
+    def _check_answers(self, target: source.Template, given: Answers, now: Answers) -> None:
+        """See that Copier took no default where there is an answer, or should have been one."""
+        for name in self.answers.keys() & now.keys() - given.keys():
+            if self.answers[name] != now[name]:
+                conditions, together = Conditions(target.questions), {**self.answers, **given}
+                same = target.commit == self.recorded.commit
+                if same and (objection := conditions.objection(name, together)):
+                    raise BadInput(
+                        objection.splitlines()[0],
+                        "leave what it needs, or remove what asks for it as well.",
+                    )
+                raise BadInput(
+                    f"template {target.version} does not take {name} = {self.answers[name]!r}, "
+                    f"which {self.service.answers_file} has.",
+                    "see the template's CHANGELOG, or stay at the version that you have.",
+                )
+        computed = {name for name, each in target.questions.asked.items() if each.computed}
+        new = sorted(now.keys() - self.answers.keys() - given.keys() - computed)
+        if new and not self.wishes.yes and not self.asks:
+            raise not_answered(
+                self.report.obstacle,
+                new,
+                "answer on a terminal, or by --data where the command has it, or take the defaults "
+                "with --yes.",
+            )
+
+    @cached_property
+    def workspace(self) -> Path | None:
+        """The root of the uv workspace around the service, which locks it."""
+        return workspace.around(self.service.folder)
+
+    def _render_alone(self, template: source.Template, answers: Answers, folder: Path) -> None:
+        name = self.service.answers_file
+        render(template, folder, answers, defaults={}, ask=False, answers_file=name)
+
+    def _clashes(self, outcome: Outcome, edited: Collection[str]) -> dict[str, str]:
+        """Files with the import name of what comes; those in conflict are told as such."""
+        told = {*edited, *outcome.conflicts}
+        found = clashes(self.service.folder, outcome.changes)
+        return {path: name for path, name in found.items() if path not in told}
+
+    def _lock(self, scratch: Scratch, target: source.Template) -> bool:
+        if self.workspace:
+            command = workspace.lock_command(self.workspace)
+            self.report.line(Step("locked", f"not here: lock its workspace with: {command}", "!"))
+            return False
+        if not (scratch.folder / "uv.lock").is_file():
+            self.report.line(Step("locked", "there was no uv.lock", "·"))
+            return False
+        with self.report.step("locked") as step:
+            locked = relock(scratch.folder, target, step)
+        scratch.git("add", "--force", "--", "uv.lock")
+        return locked
+
+    def _check(self, scratch: Scratch) -> list[Result]:
+        results = []
+        for name, check in CHEAP.items():
+            if name == "lock" and self.workspace:
+                continue  # it has none of its own
+            with self.report.waiting(name):
+                results.append(Result.of(name, partial(check, scratch.service)))
+            tell(self.report, results[-1])
+        return results
+
+    def _apply(self, scratch: Scratch, outcome: Outcome, review: Review) -> None:
+        scratch.hand_over(outcome, self.repository)
+        followed = self.journal.move(outcome.changes, outcome.stages)
+        review.variables = followed.variables
+        if followed.obstacle:
+            review.notes.append(followed.obstacle)

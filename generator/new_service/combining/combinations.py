@@ -1,0 +1,185 @@
+"""Combinations of answers that together cover the options of a template."""
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
+from typing import cast
+
+from ..system.errors import BadInput
+from ..template.conditions import Conditions
+from ..template.questions import Questions
+
+Combination = dict[str, str | bool | list[str]]
+
+Row = dict[str, object]
+Choices = frozenset[tuple[str, object]]
+
+_STRENGTHS = {"1": 1, "2": 2, "3": 3, "all": None}
+
+
+def combine(
+    questions: Questions, strength: str, given: Mapping[str, object] | None = None
+) -> list[Combination]:
+    """Combinations in which every `strength` options that can stand together do, at least once.
+
+    `all` gives every valid combination. A module is an option of its own, on or off. The answers
+    `given` are those of every combination.
+
+    Raises:
+        BadInput: `strength` is none of 1, 2, 3, all, or there is nothing to choose.
+    """
+    if strength not in _STRENGTHS:
+        raise BadInput(f"unknown strength {strength!r}.", f"possible: {', '.join(_STRENGTHS)}.")
+    rows = _possible(questions, given or {})
+    if size := _STRENGTHS[strength]:
+        costs = [cost(_answers(questions, row)) for row in rows]
+        rows = list(_covering(rows, costs, min(size, len(rows[0]))))
+    return [_answers(questions, row) for row in rows]
+
+
+def pairs(questions: Questions, combinations: Iterable[Combination]) -> set[Choices]:
+    """Every two options that stand together in one of `combinations`."""
+    found: set[Choices] = set()
+    for each in combinations:
+        answer = each.get("modules")
+        chosen = answer if isinstance(answer, list) else []
+        row: Row = {name: value for name, value in each.items() if name != "modules"}
+        found |= _held(row | {_module(name): name in chosen for name in questions.modules}, 2)
+    return found
+
+
+def _possible(questions: Questions, given: Mapping[str, object]) -> list[Row]:
+    """The rows that the template's own words allow; None is the answer to what is not asked."""
+    options = _options(questions, given)
+    if not options:
+        raise BadInput(
+            "the template asks nothing that has choices.",
+            "it makes one service; try that with create and validate.",
+        )
+    seen: dict[tuple[object, ...], Row] = {}
+    conditions = Conditions(questions)
+    for values in itertools.product(*options.values()):
+        row = dict(zip(options, values, strict=True))
+        answers = _answers(questions, row)
+        asked = {
+            option: answer if conditions.is_asked(_question_of(option), answers) else None
+            for option, answer in row.items()
+        }
+        values = tuple(asked.values())
+        if values not in seen and _is_valid(questions, conditions, asked):
+            seen[values] = asked
+    if not seen:
+        raise BadInput(
+            "no combination has these answers.", "see which ones go together: smoke --list."
+        )
+    return list(seen.values())
+
+
+def _is_valid(questions: Questions, conditions: Conditions, row: Row) -> bool:
+    """Whether modules have what they need, and no question finds its answer wrong."""
+    complete = all(
+        row[_module(need)]
+        for module, needs in questions.needs.items()
+        if row[_module(module)]
+        for need in needs
+    )
+    answers = _answers(questions, row)
+    return complete and not any(conditions.objection(name, answers) for name in answers)
+
+
+def _question_of(option: str) -> str:
+    return option.partition(".")[0]
+
+
+def _covering(rows: list[Row], costs: list[int], size: int) -> Iterator[Row]:
+    """Rows that together hold each choice of `size` options that any row holds.
+
+    Greedy: the row that adds most comes next, of those the cheapest. Starting from the valid rows,
+    nothing that is possible can be missed; allpairspy, which builds rows up, loses pairs where
+    modules need others.
+    """
+    held = [_held(row, size) for row in rows]
+    missing = set().union(*held)
+    while missing:
+        best = max(range(len(rows)), key=lambda at: (len(held[at] & missing), -costs[at]))
+        missing -= held[best]
+        yield rows[best]
+
+
+def _held(row: Row, size: int) -> set[Choices]:
+    return {frozenset(some) for some in itertools.combinations(row.items(), size)}
+
+
+def name(combination: Combination) -> str:
+    """A short id made of the answers, modules last, such as `3.11+auth+database`."""
+    parts: list[str] = []
+    for answer in combination.values():
+        if isinstance(answer, bool):
+            answer = "yes" if answer else "no"
+        parts += answer if isinstance(answer, list) else [answer]
+    return "+".join(parts)
+
+
+def shard_of(combinations: list[Combination], shard: str | None) -> list[Combination]:
+    """The part `I/N`, I from 1, such that all parts cost about the same.
+
+    What is dearest is dealt out first.
+
+    Raises:
+        BadInput: `shard` is not of that form, or there are fewer combinations than parts.
+    """
+    if shard is None:
+        return combinations
+    position, _, parts = shard.partition("/")
+    if not (position.isdecimal() and parts.isdecimal() and 1 <= int(position) <= int(parts)):
+        raise BadInput(f"{shard!r} is no part.", "write the first of four parts as --shard 1/4.")
+    if int(parts) > len(combinations):
+        raise BadInput(
+            f"{len(combinations)} combinations do not make {parts} parts.",
+            f"the most is --shard {min(int(position), len(combinations))}/{len(combinations)}.",
+        )
+    loads: list[list[int]] = [[] for _ in range(int(parts))]
+    costs = [cost(each) for each in combinations]
+    for at in sorted(range(len(combinations)), key=lambda at: -costs[at]):
+        min(loads, key=lambda load: (sum(costs[each] for each in load), len(load))).append(at)
+    return [combinations[at] for at in sorted(loads[int(position) - 1])]
+
+
+def cost(combination: Combination) -> int:
+    """About how much there is to try in it: the more, the more modules it has."""
+    return 1 + sum(len(each) for each in combination.values() if isinstance(each, list))
+
+
+def _module(name: str) -> str:
+    return f"modules.{name}"
+
+
+def _options(questions: Questions, given: Mapping[str, object]) -> dict[str, list[object]]:
+    """The questions with finite choices, each module by itself; one choice where it is given."""
+    options: dict[str, list[object]] = {}
+    for question in questions.asked.values():
+        answer = given.get(question.name)
+        if question.name == "modules":
+            chosen = questions.with_needs(answer) if isinstance(answer, list) else None
+            options |= {
+                _module(each): [False, True] if chosen is None else [each in chosen]
+                for each in questions.modules
+            }
+        elif question.computed or not (question.choices or question.type == "bool"):
+            continue
+        elif question.name in given:
+            options[question.name] = [",".join(answer) if isinstance(answer, list) else answer]
+        else:
+            is_bool = question.type == "bool"
+            options[question.name] = [False, True] if is_bool else list(question.choices or [])
+    return options
+
+
+def _answers(questions: Questions, row: Mapping[str, object]) -> Combination:
+    answers: Combination = {
+        key: cast("str | bool", value)
+        for key, value in row.items()
+        if not key.startswith("modules.") and value is not None
+    }
+    if questions.modules:
+        answers["modules"] = [each for each in questions.modules if row.get(_module(each))]
+    return answers

@@ -1,0 +1,258 @@
+"""Try one combination of answers as its user would, from its creation to a change and back."""
+
+import os
+import re
+import sys
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import cycle, islice
+from pathlib import Path
+
+from ..service.checks import CHEAP, Failed, Result
+from ..service.folder import Service
+from ..service.running import Terms, allowed_seconds, checks_of, run_checks
+from ..system.git import commit_all, git, names
+from ..system.programs import TookTooLong, find_uv, run
+from ..system.screen import Step
+from ..system.trees import differences
+from ..template.questions import Answers, Questions
+from ..template.wishes import modules_in
+from .combinations import Combination, name
+
+# What tells in a moment whether a change of modules has gone well.
+_QUICK = {*CHEAP, "format", "lint", "types", "boot"}
+_KEPT = "# An edit of the owner's.\n"
+
+
+class _Impossible(Exception):
+    """It cannot be tried on this machine; the message says why."""
+
+
+@dataclass
+class Trial:
+    """A combination, and what has come of it."""
+
+    questions: Questions
+    answers: Combination
+    number: int
+    folder: Path
+    """Where the service comes to be; not there yet."""
+    newest: bool = False
+    """Lock to the newest packages, instead of those that the template was tested with."""
+    given: Answers = field(default_factory=dict)
+    """Answers that every combination has; those to questions with choices are in `answers`."""
+    results: list[Result] = field(default_factory=list)
+    seconds: float = 0.0
+
+    @property
+    def id(self) -> str:
+        """The answers, in short."""
+        return name(self.answers)
+
+    @property
+    def failed(self) -> list[Result]:
+        """The steps that went wrong."""
+        return [each for each in self.results if each.status == "failed"]
+
+    @property
+    def obstacle(self) -> str:
+        """Why it could not be tried here; nothing if it was."""
+        return next((each.detail for each in self.results if each.status == "skipped"), "")
+
+    def run(self) -> None:
+        """Create it, run its checks, edit it, change its modules and take that back."""
+        with Step(self.id) as step:
+            for result in self._steps():
+                self.results.append(result)
+        self.seconds = round(step.seconds or 0.0, 3)
+
+    def options(self) -> list[str]:
+        """What `create` needs to make it again."""
+        return [self.folder.name, "--yes", *_data(self._answers)]
+
+    @property
+    def _answers(self) -> Answers:
+        """Without choices that are given, but not asked in this combination."""
+        asked = self.questions.asked
+        given = {
+            key: value
+            for key, value in self.given.items()
+            if not (asked[key].choices or asked[key].type == "bool")
+        }
+        return {**given, **self.answers}
+
+    def _steps(self) -> Iterator[Result]:
+        yield (created := Result.of("create", self._create))
+        if created.status != "passed":
+            return
+        service = Service.at(self.folder)
+        try:
+            self._make_environment(service)
+        except _Impossible as why:
+            yield Result("python", "skipped", 0.0, str(why))
+            return
+        terms = Terms(variables=variables_of(self.answers, os.environ), python=_python(service))
+        yield from run_checks(service, checks_of(service), terms)
+        yield from self._changes(service, terms)
+
+    def _create(self) -> str:
+        newest = ["--no-lock"] if self.newest else []
+        where = ["--output-dir", str(self.folder.parent)]
+        self._new_service("create", *self.options(), *where, *newest)
+        if self.newest:
+            _checked([find_uv(), "lock"], self.folder)
+            commit_all(self.folder, "Lock to the newest packages")
+        return ""
+
+    def _make_environment(self, service: Service) -> None:
+        """With the lowest Python that the service runs on, where uv finds it or gets it."""
+        python = _python(service)
+        command = [find_uv(), "venv", "--quiet", *(["--python", python] if python else [])]
+        try:
+            made = run(command, self.folder, seconds=allowed_seconds())
+        except (OSError, TookTooLong) as failed:
+            raise _Impossible(f"{' '.join(command)}: {failed}") from failed
+        if made.returncode != 0:
+            raise _Impossible(" ".join(made.stdout.removeprefix("error:").split()))
+
+    def _changes(self, service: Service, terms: Terms) -> Iterator[Result]:
+        """Edit every file, add a module or remove one, and take that back."""
+        module = self._module()
+        if module is None:
+            return
+        edited: set[str] = set()
+        yield (done := Result.of("edit", partial(_edit, service, edited)))
+        if done.status == "failed":
+            return
+        before, commits = self._modules(), git(self.folder, "log", "--format=%H", "-2").split()
+        there, back = ("remove", "add") if module in before else ("add", "remove")
+        forced = ["--force"] if module in before else []
+        # In the end all is as it was: a look will do, and uv has had all that it needs.
+        ways: list[tuple[str, Collection[str], dict[str, str]]] = [
+            (there, _QUICK, {}),
+            (back, CHEAP, {"UV_OFFLINE": "1"}),
+        ]
+        modules = [module]
+        for verb, wanted, variables in ways:
+            title = f"{verb} {' '.join(modules)}"
+            options = self._forgotten() if verb == "add" else forced
+            change = partial(self._change, title, options, edited, variables)
+            yield (done := Result.of(title, change))
+            if done.status == "failed":
+                return
+            service = Service.at(self.folder)
+            checks = [each for each in checks_of(service) if each in wanted]
+            for result in run_checks(service, checks, terms):
+                yield replace(result, name=f"{title}: {result.name}")
+            # What it needs may have come along, and goes with it.
+            if verb == "add":
+                modules = [each for each in reversed(self._modules()) if each not in before]
+        kept = self.questions.kept
+        yield Result.of("as before", partial(compare, self.folder, commits, kept))
+
+    def _module(self) -> str | None:
+        """Another one from combination to combination: one that it lacks, or that nobody needs."""
+        chosen = modules_in(self.answers)
+        needed = {need for each in chosen for need in self.questions.needs.get(each, [])}
+        modules = list(self.questions.modules)
+        lacking = [each for each in modules if each not in chosen]
+        free = lacking or [each for each in modules if each not in needed]
+        return next(islice(cycle(free), self.number, None)) if free else None
+
+    def _modules(self) -> list[str]:
+        return modules_in(Service.at(self.folder).answers())
+
+    def _forgotten(self) -> list[str]:
+        """Options for the answers that went with a module which now comes back."""
+        known = Service.at(self.folder).answers()
+        return _data({key: value for key, value in self._answers.items() if key not in known})
+
+    def _change(
+        self, title: str, options: list[str], edited: set[str], variables: Mapping[str, str]
+    ) -> str:
+        """Do it as its user would; what goes with its module is no longer in `edited`."""
+        command = [*title.split(), *options, "--yes", "--project", str(self.folder)]
+        self._new_service(*command, **variables)
+        commit_all(self.folder, title.capitalize())
+        edited -= {each for each in edited if not (self.folder / each).is_file()}
+        lost = [each for each in sorted(edited) if _KEPT not in (self.folder / each).read_text()]
+        if lost:
+            raise Failed(f"an edit was lost in {', '.join(lost)}")
+        return ""
+
+    def _new_service(self, *arguments: str, **variables: str) -> str:
+        """Run the command as its user would: a process for each, since Copier changes its own."""
+        command = [sys.executable, "-m", "new_service.cli", *arguments]
+        return _checked(command, self.folder.parent, **variables)
+
+
+def _python(service: Service) -> str | None:
+    """The lowest version that it says to run on."""
+    required = re.match(r">=\s*([\d.]+)", str(service.setting("project", "requires-python")))
+    return required[1] if required else None
+
+
+def variables_of(answers: Combination, environment: Mapping[str, str]) -> dict[str, str]:
+    """`NAME__ANSWER` of the environment as `NAME`, where that is an answer.
+
+    So that services that differ, such as in their broker, meet the server that is theirs.
+    """
+    chosen = {str(each) for each in answers.values()}
+    split = ((variable.rpartition("__"), value) for variable, value in environment.items())
+    return {name: value for (name, _, answer), value in split if name and answer in chosen}
+
+
+def _data(answers: Answers) -> list[str]:
+    """The options by which a command is given `answers`."""
+    pairs = {
+        key: ",".join(value) if isinstance(value, list) else str(value)
+        for key, value in answers.items()
+    }
+    return [word for key, value in pairs.items() for word in ("--data", f"{key}={value}")]
+
+
+def _checked(command: list[str], folder: Path, **variables: str) -> str:
+    """What `command` says; `variables` are added to the environment.
+
+    Raises:
+        Failed: it ends with something else than 0, or not at all.
+    """
+    try:
+        done = run(command, folder, {**os.environ, **variables}, seconds=allowed_seconds())
+    except TookTooLong as late:
+        raise Failed(f"{command[-1]} did not end\n{late}") from late
+    if done.returncode != 0:
+        raise Failed(done.stdout or f"ended with exit code {done.returncode}")
+    return done.stdout
+
+
+def _edit(service: Service, edited: set[str]) -> str:
+    """Put a line of the owner's into each file that takes one, and commit; adds their names."""
+    for each in names(git(service.folder, "ls-files", "-z")):
+        path = service.folder / each
+        takes = path.suffix in {".py", ".toml", ".yaml", ".yml"} or path.name == "Dockerfile"
+        if takes and each != service.answers_file:
+            path.write_text(_KEPT + path.read_text("utf-8"), "utf-8")
+            edited.add(each)
+    commit_all(service.folder, "Edit")
+    return ""
+
+
+def compare(service: Path, commits: list[str], kept: list[str]) -> str:
+    """See that each file is, in the last commit, as in one of `commits`.
+
+    A module comes back without its owner's edits. Files that match a pattern in `kept`
+    (`_skip_if_exists`), such as migrations, stay.
+
+    Raises:
+        Failed: a file differs from all of them; the message names it.
+    """
+    differing = [{each.path for each in differences(service, old, "HEAD")} for old in commits]
+    patterns = [f"--exclude={each}" for each in kept]
+    stay = names(git(service, "ls-files", "-z", "--cached", "--ignored", *patterns)) if kept else []
+    # uv leaves a version in the lock that an added module wanted, as long as it will do.
+    unlike = set.intersection(*differing) - {"uv.lock", *stay}
+    if unlike:
+        raise Failed(f"a module has come and gone, and these differ: {', '.join(sorted(unlike))}")
+    return ""

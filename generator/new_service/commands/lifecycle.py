@@ -1,0 +1,131 @@
+"""Change a service that lives: add or remove modules, or update it. One engine does all three."""
+
+import shlex
+
+from ..change.account import conclude
+from ..change.engine import Engine, ToChange
+from ..service.pin import pin_as_answer, target_of
+from ..system.errors import BadInput
+from ..system.prompts import confirm
+from ..system.screen import Report, Step
+from ..template.questions import Answers, Questions
+
+
+def add(modules: list[str], wishes: ToChange, report: Report) -> int:
+    """Add modules, and what they need, to a service; 0, or 3 if nothing was applied.
+
+    Raises:
+        NewServiceError, KeyboardInterrupt: the service is as it was.
+    """
+    with Engine.opened(wishes, report) as engine:
+        questions = engine.recorded.questions
+        questions.checked({"modules": modules}, "add")
+        for module in modules:
+            if module in engine.modules:
+                raise BadInput(
+                    f"the module {module} is there already.",
+                    f"modules that are not: {_but(questions, engine.modules)}.",
+                )
+        given = _given(engine, questions)
+        for name, answer in given.items():
+            if name in engine.answers and answer != engine.answers[name]:
+                raise BadInput(
+                    f"{name} is answered already, in {engine.service.answers_file}.",
+                    f"leave it out, or change it: new-service update --data {name}=...",
+                )
+        everything = questions.with_needs([*engine.modules, *modules])
+        added = [each for each in everything if each not in engine.modules]
+        _agree_to_needs(engine, modules, [each for each in added if each not in modules])
+        given |= {"modules": everything}
+        command = shlex.join(["add", *modules, *wishes.flags])
+        review = engine.review(command, f"Add {', '.join(added)}")
+        return engine.run(engine.recorded, given, review)
+
+
+def _agree_to_needs(engine: Engine, modules: list[str], needed: list[str]) -> None:
+    """Say which modules come too; ask, unless `--yes` agreed to everything."""
+    if not needed:
+        return
+    text = f"{', '.join(modules)} needs {', '.join(needed)}"
+    if engine.asks:
+        confirm(f"{text}. Add it too")
+    elif engine.wishes.yes:
+        engine.report.line(Step("needs", f"{text}, which comes too", "·"))
+    else:
+        raise BadInput(
+            f"{text}.",
+            f"add it too: new-service add {' '.join([*needed, *modules])}; or agree with --yes.",
+        )
+
+
+def remove(modules: list[str], wishes: ToChange, report: Report) -> int:
+    """Remove modules from a service; 0, or 3 if nothing was applied.
+
+    Raises:
+        NewServiceError, KeyboardInterrupt: the service is as it was.
+    """
+    with Engine.opened(wishes, report) as engine:
+        questions = engine.recorded.questions
+        questions.checked({"modules": modules}, "remove")
+        for module in modules:
+            if module not in engine.modules:
+                raise BadInput(
+                    f"the module {module} is not there.",
+                    f"modules that are: {', '.join(engine.modules) or 'none'}.",
+                )
+        rest = [each for each in engine.modules if each not in modules]
+        for each in rest:
+            lost = [need for need in questions.needs.get(each, []) if need in modules]
+            if lost:
+                raise BadInput(
+                    f"the module {each} needs {', '.join(lost)}.",
+                    f"remove it too: new-service remove {' '.join([each, *modules])}",
+                )
+        gone = list(dict.fromkeys(modules))
+        review = engine.review(f"remove {' '.join(gone)}", f"Remove {', '.join(gone)}")
+        review.confirms = True
+        return engine.run(engine.recorded, {"modules": rest}, review)
+
+
+def update(to: str | None, wishes: ToChange, report: Report) -> int:
+    """Move a service to a newer version of its template; 0, or 3 if nothing was applied.
+
+    `to` is a version or a range; by default it is the newest inside the service's pin. Answers
+    that are given replace those that the service has; with them there is something to do at the
+    newest version, too.
+
+    Raises:
+        NewServiceError, KeyboardInterrupt: the service is as it was.
+    """
+    with Engine.opened(wishes, report) as engine:
+        target = target_of(engine.template, engine.recorded, engine.service, to)
+        given = _given(engine, target.questions)
+        new = sorted(name for name in given if given[name] != engine.answers.get(name))
+        given = pin_as_answer(engine.service, target) | given
+        command = shlex.join(["update", *(["--to", to] if to else []), *wishes.flags])
+        review = engine.review(command, f"Update to template {target.version}", target)
+        if target.commit == engine.recorded.commit:
+            if given.items() <= engine.answers.items():
+                return conclude(review, report)
+            review.message = f"Change {', '.join(new)}" if new else "Follow the pin"
+        return engine.run(target, given, review)
+
+
+def _given(engine: Engine, questions: Questions) -> Answers:
+    """The answers that are given; a file of all answers names the modules, too.
+
+    Raises:
+        BadInput: one is not an answer, or they name other modules.
+    """
+    given = engine.wishes.given(questions)
+    modules = given.pop("modules", None)
+    if isinstance(modules, list) and set(modules) != set(engine.modules):
+        raise BadInput(
+            f"modules is answered already, in {engine.service.answers_file}.",
+            "leave it out: new-service add and new-service remove change the modules.",
+        )
+    return given
+
+
+def _but(questions: Questions, modules: list[str]) -> str:
+    return ", ".join(each for each in questions.modules if each not in modules) or "none"

@@ -1,0 +1,26 @@
+"""YAML files that people and programs write by hand or machine."""
+
+from pathlib import Path
+
+import yaml
+
+from .errors import BadInput
+
+
+def mapping_in(path: Path, called: str, hint: str) -> dict[object, object]:
+    """What the YAML file at `path` maps; errors name it as `called`.
+
+    Raises:
+        BadInput: it is not there, cannot be read, or maps nothing.
+    """
+    try:
+        content = yaml.safe_load(path.read_text("utf-8"))
+    except FileNotFoundError as missing:
+        raise BadInput(f"{called} is missing.", hint) from missing
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as bad:
+        mark = getattr(bad, "problem_mark", None)
+        where = f"line {mark.line + 1}" if mark else str(bad)
+        raise BadInput(f"{called} cannot be read: {where}", hint) from bad
+    if not isinstance(content, dict):
+        raise BadInput(f"{called} holds no answers.", hint)
+    return content

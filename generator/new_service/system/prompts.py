@@ -1,0 +1,108 @@
+"""How questions look on a terminal: each is erased, and what was answered stays there in words.
+
+They raise KeyboardInterrupt on Ctrl-C and Ctrl-D.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+import typer
+
+from .screen import folded
+
+if TYPE_CHECKING:
+    from questionary import Choice, Question
+
+
+@dataclass(frozen=True)
+class Option:
+    """One of the answers to choose from."""
+
+    value: str
+    title: str
+    refusal: str = ""
+    """Why it cannot be chosen now."""
+
+
+def object_to(said: str) -> None:
+    """Show what is wrong with the last answer."""
+    print("\n".join(folded(" ".join(said.split()), first="  ✗ ")), flush=True)
+
+
+def text(label: str, hint: str, typed: str) -> str:
+    """Ask for text; `hint` says what to type, `typed` is there already, to be edited."""
+    import questionary  # 0.1 s that only a prompt needs
+
+    instruction = f"({hint})" if hint else None
+    asked = questionary.text(label, typed, qmark="?", instruction=instruction, erase_when_done=True)
+    return str(_answer(asked)).strip()
+
+
+def one(label: str, options: Sequence[Option], default: str | None) -> str:
+    """Ask for the value of one of `options`."""
+    import questionary
+
+    offered = [each.value for each in options if not each.refusal]
+    asked = questionary.select(
+        label, _choices(options), default if default in offered else None, qmark="?",
+        instruction="(arrow keys, then enter)", erase_when_done=True,
+    )  # fmt: skip
+    return str(_answer(asked))
+
+
+def several(label: str, options: Sequence[Option], chosen: Sequence[str]) -> list[str]:
+    """Ask for the values of any of `options`."""
+    import questionary
+
+    asked = questionary.checkbox(
+        label, _choices(options, chosen), qmark="?",
+        instruction="(space chooses, enter goes on)", erase_when_done=True,
+    )  # fmt: skip
+    return cast("list[str]", _answer(asked))
+
+
+def confirm(question: str, *, otherwise: str = "nothing was changed.") -> None:
+    """Ask whether to go on, Enter is yes; `otherwise` is said after a no.
+
+    Raises:
+        Exit: no. That is an answer, and no interrupt.
+        KeyboardInterrupt: Ctrl-C.
+    """
+    import questionary
+
+    if not _answer(questionary.confirm(question, qmark="?")):
+        print(f"  {otherwise}")
+        raise typer.Exit(1)
+
+
+def answered(label: str, words: str) -> None:
+    """Leave a question with its answer on the screen."""
+    import questionary
+
+    start = f"? {label}  "
+    questionary.print(start, style="bold", end="")
+    lines = folded(words, first=start, rest="    ")
+    questionary.print("\n".join(lines)[len(start) :], style="fg:ansicyan")
+
+
+def _answer(asked: "Question") -> object:
+    try:
+        return asked.unsafe_ask()
+    except EOFError as closed:  # Ctrl-D
+        raise KeyboardInterrupt from closed
+
+
+def _choices(options: Sequence[Option], chosen: Sequence[str] = ()) -> list["Choice"]:
+    from questionary import Choice
+
+    mark = " » ○ "
+    return [
+        Choice(
+            "\n".join(folded(each.title, first=mark))[len(mark) :],
+            each.value,
+            disabled=each.refusal or None,
+            checked=each.value in chosen,
+        )
+        for each in options
+    ]

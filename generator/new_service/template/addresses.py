@@ -1,0 +1,148 @@
+"""The address of a template: as Copier records it, as git takes it, and without its secrets."""
+
+import os
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+from urllib.parse import unquote, urlsplit
+
+from ..system.errors import BadInput
+from ..system.git import appended
+
+# As Copier knows them.
+_SHORT = {"gh:": "https://github.com/", "gl:": "https://gitlab.com/"}
+_HOSTS = tuple(_SHORT.values())
+_URLS = ("git@", "git://", "git+", *_SHORT, *_HOSTS)
+_USER = re.compile(
+    r"(?P<scheme>[a-z][a-z0-9+.-]*://)(?P<user>[^/?#\s:@]*)(?P<rest>[^/?#\s]*)@", re.IGNORECASE
+)
+# Git runs it in a shell and adds a word; the values stay out of every list of processes.
+_HELPER = (
+    r"!printf 'username=%s\npassword=%s\n' "
+    '"$NEW_SERVICE_TEMPLATE_USER" "$NEW_SERVICE_TEMPLATE_PASSWORD" #'
+)
+ADVICE = "give them to one of git's credential helpers, or to url.<base>.insteadOf"
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a template is."""
+
+    url: str
+    """As Copier takes it and a service records it; a path is in full."""
+    user: str | None = field(default=None, repr=False)
+    password: str | None = field(default=None, repr=False)
+
+    @classmethod
+    def of(cls, given: str) -> Self:
+        """Read what a user, a team file or an answers file says.
+
+        Raises:
+            BadInput: it is not an address, or a path in the current folder, which is gone.
+        """
+        if _is_path(given):
+            return cls(str(resolved(Path(given))))
+        url = without_credentials(given)
+        if not url.startswith(_URLS) and not url.endswith(".git"):
+            url = f"git+{url}"
+        return cls(url, *_credentials(given))
+
+    @property
+    def is_path(self) -> bool:
+        """Whether it is a path on this disk."""
+        return _is_path(self.url)
+
+    @property
+    def for_git(self) -> str:
+        """What Copier would tell git."""
+        url = self.url
+        for short, host in _SHORT.items():
+            if url.startswith(short):
+                url = host + url.removeprefix(short).removeprefix("/")
+        if url.startswith(_HOSTS) and not url.endswith(".git"):
+            url += ".git"
+        return url.removeprefix("git+")
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """The environment in which git has the user and the password."""
+        if self.user is None:
+            return {}
+        parts = urlsplit(self.for_git)
+        key = f"credential.{parts.scheme}://{parts.netloc}"
+        if self.password is None:
+            return appended((f"{key}.username", self.user))
+        # Without the user's own helpers, which would keep it.
+        return {
+            "NEW_SERVICE_TEMPLATE_USER": self.user,
+            "NEW_SERVICE_TEMPLATE_PASSWORD": self.password,
+            **appended(("credential.helper", ""), (f"{key}.helper", _HELPER)),
+        }
+
+    def is_same(self, other: "Address") -> bool:
+        """Whether both lead to one template, however they are written."""
+        return self.for_git.removesuffix(".git") == other.for_git.removesuffix(".git")
+
+
+def resolved(folder: Path) -> Path:
+    """`folder` in full, `~` included; where there is no such user it is a name like others.
+
+    Raises:
+        BadInput: it lies in the current folder, which is gone.
+    """
+    try:
+        return Path(os.path.expanduser(folder)).resolve()  # noqa: PTH111  that of Path raises
+    except FileNotFoundError as gone:
+        raise BadInput("the current folder is gone.", "go to one that is there.") from gone
+
+
+def recorded_address(recorded: str, folder: Path) -> str:
+    """The address that the service in `folder` records; a relative path in full.
+
+    Copier reads such a path from the folder where it is run. That was the service's, or one above
+    it (`copier copy ../template shop`): the nearest in which it leads to a template counts.
+    """
+    if not _is_path(recorded) or recorded.startswith(("/", "~")):
+        return recorded
+    bases = (folder, *folder.parents, Path(os.path.curdir))
+    found = (base / recorded for base in bases if _is_template(base / recorded))
+    return str(next(found, folder / recorded))
+
+
+def without_credentials(text: str) -> str:
+    """`text` with the user and password of every URL in it left out; a user of SSH stays."""
+    return _USER.sub(_without_user, text)
+
+
+def _without_user(url: re.Match[str]) -> str:
+    is_public = url["user"] and url["scheme"].lower().endswith("ssh://")
+    return f"{url['scheme']}{url['user']}@" if is_public else url["scheme"]
+
+
+def _credentials(given: str) -> tuple[str | None, str | None]:
+    """User and password of a URL that git reads by HTTP or FTP."""
+    try:
+        parts = urlsplit(given.removeprefix("git+"))
+        _ = parts.port
+    except ValueError:
+        raise BadInput(
+            "the template's address is not a URL.",
+            "write / as %2F, ? as %3F, # as %23 and @ as %40 in its user and password.",
+        ) from None  # it tells a part of the password
+    if parts.scheme not in {"http", "https", "ftp", "ftps"} or "@" not in parts.netloc:
+        return None, None
+    user, colon, password = parts.netloc.rpartition("@")[0].partition(":")
+    return unquote(user), unquote(password) if colon else None
+
+
+def _is_path(address: str) -> bool:
+    if "://" in address or address.startswith(tuple(_SHORT)):
+        return False
+    # As git has it: `host:path` is a path on another machine.
+    return not re.match(r"[^/]+:", address) or Path(address).exists()
+
+
+def _is_template(path: Path) -> bool:
+    """Whether it may be one: a bundle, a checkout or a bare repository."""
+    return path.is_file() or any((path / name).is_file() for name in ("copier.yml", "HEAD"))
