@@ -82,7 +82,7 @@ def _look_at_all(jobs: list[_Job]) -> Iterator[dict[Service, Drift]]:
     if len(jobs) < 2:
         return
     context = multiprocessing.get_context("fork")
-    workers = min(len(jobs), os.cpu_count() or 2)
+    workers = min(len(jobs) - 1, os.cpu_count() or 2)
     with ProcessPoolExecutor(workers, mp_context=context, initializer=_begin_worker) as pool:
         yield from pool.map(_look, jobs[1:])
 
