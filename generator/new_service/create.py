@@ -10,7 +10,7 @@ from pathlib import Path
 from . import environment, ignoring, preview, source, team, workspace
 from .addresses import ADVICE
 from .asking import Asking
-from .conditions import check_choices, unanswered
+from .conditions import Conditions, check_choices, unanswered
 from .data import answers_in, given_answers
 from .errors import BadInput
 from .git import commit_all, git, is_inside_work_tree
@@ -78,9 +78,10 @@ def create(wishes: Wishes, report: Report) -> None:
             raise BadInput(
                 "the service has no name.", "give one: new-service create orders-api --yes"
             )
-        template.questions.check_needs(_names(answers.get("modules")))
+        _complete(asking, report)
         if ask:
             asking.ask()
+            _complete(asking, report)
         else:
             check_choices(template.questions, answers)
         with place(None if wishes.dry_run else parent) as scratch:
@@ -251,6 +252,15 @@ def _answers(wishes: Wishes, questions: Questions) -> Answers:
             )
         answers |= questions.checked({"service_name": wishes.name}, "NAME")
     return answers
+
+
+def _complete(asking: Asking, report: Report) -> None:
+    """Add what the chosen modules need, and say so."""
+    answers = {**asking.defaults, **asking.given}
+    modules, words = Conditions(asking.questions).additions(answers)
+    if words:
+        asking.given["modules"] = modules
+        report.line(Step("needs", f"{words}, which comes too", "·"))
 
 
 def _nobody_to_ask(obstacle: str, questions: Questions, answers: Answers) -> BadInput:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from .checks import CHEAP, Failed, Result
 from .combinations import Combination, name
+from .conditions import Conditions
 from .git import commit_all, git, names
 from .programs import TookTooLong, find_uv, run
 from .questions import Answers, Questions
@@ -154,7 +155,8 @@ class Trial:
         """Another one from combination to combination: one that it lacks, or that nobody needs."""
         answer = self.answers.get("modules")
         chosen = answer if isinstance(answer, list) else []
-        needed = {need for each in chosen for need in self.questions.needs.get(each, [])}
+        conditions = Conditions(self.questions)
+        needed = {need for each in chosen for need in conditions.needs(each, self.answers)}
         modules = list(self.questions.modules)
         lacking = [each for each in modules if each not in chosen]
         free = lacking or [each for each in modules if each not in needed]
