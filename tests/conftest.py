@@ -30,6 +30,7 @@ from new_service.combinations import name as id_of
 from new_service.questions import Questions
 
 pytest_plugins = ["shop"]
+collect_ignore = ["metrics"]  # a module that test_modules.py adds to the template
 
 ROOT = Path(__file__).parents[1]
 MODULES = known.of_template(ROOT / "template")
@@ -368,6 +369,18 @@ def find_postgresql() -> Path | None:
 @pytest.fixture(scope="session")
 def postgresql_programs(required: Required) -> Path:
     return required.of(find_postgresql(), "PostgreSQL is not installed: apt-get install postgresql")
+
+
+def rendered_files(folder: Path) -> dict[str, bytes]:
+    """The files of a service by name, but for git's and the lock, which rendering does not make."""
+    made_later = {"uv.lock", ".env"}
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+        and not {".git", ".venv"} & set(path.relative_to(folder).parts)
+        and path.name not in made_later
+    }
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
+import shutil
 import tomllib
 from pathlib import Path
 
@@ -12,7 +13,20 @@ import pexpect
 import pytest
 from copier import run_copy
 
-from conftest import COMMAND, UV, Run, copy_template, on_terminal, repository, run
+from conftest import (
+    COMMAND,
+    ROOT,
+    UV,
+    Run,
+    copy_template,
+    on_terminal,
+    rendered_files,
+    repository,
+    run,
+)
+from known import of_template
+from shop import FAST, commit, edit
+from test_every_combination import RUFF
 from tiny import recorded, write
 
 CHOICES = """\
@@ -398,3 +412,64 @@ def test_formats_for_pipelines(new_service: Run, with_modules: str) -> None:
     assert {"id", "answers"} == set(github["include"][0])
     assert {"ID", "ANSWERS"} == set(gitlab["parallel"]["matrix"][0])
     assert "modules" in json.loads(github["include"][0]["answers"])
+
+
+@pytest.fixture(scope="module")
+def with_metrics(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Our template with a module more: one folder, and one line in the list of choices."""
+    folder = copy_template(tmp_path_factory.mktemp("metrics") / "t")
+    shutil.copytree(ROOT / "tests/metrics", folder / "template" / "{{ chosen.metrics }}")
+    edit(folder / "copier.yml", DATABASE, DATABASE + METRICS)
+    return str(repository(folder, tag="v1.0.0"))
+
+
+DATABASE = '    "database: SQLAlchemy and Alembic, on SQLite or PostgreSQL": database\n'
+METRICS = '    "metrics: what is counted": metrics\n'
+
+
+def test_a_module_of_one_folder_and_one_line_comes_and_goes(
+    with_metrics: str, new_service: Run, tmp_path: Path
+) -> None:
+    options = ("--yes", "--no-lock", "--template", with_metrics, "--data", "metrics_window=hour")
+    told = new_service("create", "shop", "--with", "metrics,auth", *options).stdout
+    shop = tmp_path / "shop"
+
+    assert "metrics needs database, which comes too" in told
+    assert recorded(shop)["modules"] == ["database", "metrics", "auth"]
+    assert "METRICS_WINDOW=hour\n" in (shop / ".env").read_text("utf-8")
+    assert "routers: list[APIRouter] = [database, metrics, auth]" in (
+        shop / "src/shop/modules.py"
+    ).read_text("utf-8")
+    run(RUFF, "format", "--no-cache", "--check", cwd=shop)
+    run(RUFF, "check", "--no-cache", cwd=shop)
+
+    before = rendered_files(shop)
+    run(COMMAND, "remove", "metrics", "--yes", *FAST, cwd=shop)
+    commit(shop)
+    assert "metrics_window" not in recorded(shop)
+    left = {file for file, text in rendered_files(shop).items() if b"metrics" in text.lower()}
+    assert left == {".copier-answers.yml"}  # in the template's address
+    run(COMMAND, "add", "metrics", "--data", "metrics_window=hour", *FAST, cwd=shop)
+    commit(shop)
+    assert rendered_files(shop) == before
+    refused = run(COMMAND, "remove", "database", *FAST, cwd=shop, check=False)
+    assert refused.returncode == 2
+    assert "the module auth needs database" in refused.stderr
+
+
+def test_a_module_of_one_folder_is_tried_with_all_others(
+    with_metrics: str, new_service: Run
+) -> None:
+    rows = combinations(new_service, with_metrics, "--strength", "2")
+    having = [set(map(str, row["modules"])) for row in rows if "metrics" in row["modules"]]  # type: ignore[operator, call-overload]
+
+    assert set.union(*having) == {"database", "metrics", "auth", "celery", "docker", "example"}
+    assert all("database" in each for each in having)
+
+
+def test_what_is_known_of_a_module_stands_in_its_folder(with_metrics: str) -> None:
+    known = of_template(Path(with_metrics, "template"))["metrics"]
+
+    assert known.prefix == "METRICS_"
+    (fault,) = known.faults.values()
+    assert fault.replace in (known.folder / fault.file).read_text("utf-8")

@@ -7,7 +7,7 @@ import pytest
 from copier import run_copy
 from pytest_copier.plugin import CopierFixture
 
-from conftest import ROOT, UV, Run, clean_environment, run
+from conftest import ROOT, UV, Run, clean_environment, rendered_files, run
 from new_service import configuration
 
 TEMPLATE = ROOT / "template"
@@ -65,18 +65,6 @@ def test_the_template_needs_no_trust() -> None:
     config = configuration.read((ROOT / "copier.yml").read_text("utf-8"), ROOT)
 
     assert not {"_tasks", "_migrations", "_jinja_extensions"} & config.keys()
-
-
-def rendered_files(folder: Path) -> dict[str, bytes]:
-    """The files of a service by name, but for git's and the lock, which rendering does not make."""
-    made_later = {"uv.lock", ".env"}
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file()
-        and not {".git", ".venv"} & set(path.relative_to(folder).parts)
-        and path.name not in made_later
-    }
 
 
 def test_plain_copier_copy_gives_the_same_files(

@@ -42,7 +42,10 @@ class Conditions:
         for question, known in self._in_order(answers):
             if question.name in left:
                 left.remove(question.name)
-                names |= {question.name} if self._applies(question, known) else set()
+                if self._applies(question, known):
+                    names.add(question.name)
+                else:
+                    known.pop(question.name, None)  # its default counts
             if not left:
                 break  # what is computed after the last one tells nothing
         return names
@@ -92,7 +95,7 @@ class Conditions:
 
     def _in_order(
         self, answers: Mapping[str, object]
-    ) -> Iterator[tuple[Question, Mapping[str, object]]]:
+    ) -> Iterator[tuple[Question, dict[str, object]]]:
         """Each question, with what is known when its turn comes."""
         from jinja2 import UndefinedError
 
