@@ -454,7 +454,7 @@ def test_a_module_of_one_folder_and_one_line_comes_and_goes(
     assert rendered_files(shop) == before
     refused = run(COMMAND, "remove", "database", *FAST, cwd=shop, check=False)
     assert refused.returncode == 2
-    assert "the module auth needs database" in refused.stderr
+    assert "the module metrics needs database" in refused.stderr
 
 
 def test_a_module_of_one_folder_is_tried_with_all_others(
