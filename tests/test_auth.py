@@ -21,7 +21,6 @@ from typing import cast
 
 import httpx2
 import pytest
-import yaml
 from joserfc import jwt
 from joserfc.jwk import KeySet, OctKey, RSAKey
 from playwright.sync_api import Browser
@@ -35,6 +34,7 @@ from conftest import (
     clean_environment,
     on_postgresql,
     on_terminal,
+    questions_of,
     run,
 )
 from running import create, poe, served
@@ -708,8 +708,7 @@ def test_names_that_would_hide_a_package_of_the_service_are_refused(
     project: str, request: pytest.FixtureRequest
 ) -> None:
     """The list in copier.yml knows all that a service installs."""
-    config = yaml.safe_load((ROOT / "copier.yml").read_text("utf-8"))
-    known = set(config["names_of_dependencies"]["default"].split())
+    known = set(str(questions_of(ROOT).asked["names_of_dependencies"].default).split())
     service: Path = request.getfixturevalue(project)
     python = service / ".venv" / "bin" / "python"
     script = "import importlib.metadata as m; print(*m.packages_distributions())"

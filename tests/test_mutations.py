@@ -21,6 +21,13 @@ def replace(name: str, old: str, new: str) -> Mutation:
     return mutate
 
 
+def rename(name: str, new: str) -> Mutation:
+    def mutate(template: Path) -> None:
+        (template / name).rename(template / new)
+
+    return mutate
+
+
 def append(name: str, text: str) -> Mutation:
     def mutate(template: Path) -> None:
         with (template / name).open("a", encoding="utf-8") as file:
@@ -43,7 +50,7 @@ MUTATIONS: dict[str, tuple[str, Mutation, str, str]] = {
 } | {
     "a module that stays where it was not chosen": (
         "",
-        replace("template/parts/chosen.yml", "(all.names + ", "(['celery'] + all.names + "),
+        rename("template/{{ chosen.celery }}", "template/{{ '.' }}"),
         "types",
         "celery",
     ),
