@@ -71,6 +71,23 @@ def test_a_service_of_an_earlier_template_moves_to_this_one(
     assert rendered_files(shop) == rendered_files(fresh)
 
 
+def test_modules_of_an_earlier_template_come_and_go(moved: Path, tmp_path: Path) -> None:
+    shop = repository(made(moved, "v1.0.0", tmp_path / "shop", {}))
+    before = rendered_files(shop)
+
+    told = run(COMMAND, "add", "example", *FAST, cwd=shop).stdout
+    assert "example needs database, which comes too" in told
+    commit(shop)
+    update("new-service", shop)
+    commit(shop)
+    run(COMMAND, "remove", "example", "database", "--yes", *FAST, cwd=shop)
+
+    assert recorded(shop)["modules"] == []
+    left = rendered_files(shop)
+    versions = {name for name in left if "/database/migrations/versions/" in name}
+    assert left.keys() - versions == before.keys()
+
+
 def made(template: Path, version: str, folder: Path, answers: dict[str, object]) -> Path:
     data = {"service_name": "shop", **answers}
     run_copy(str(template), folder, data, vcs_ref=version, defaults=True, quiet=True)
