@@ -7,7 +7,7 @@ from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from . import environment, ignoring, preview, source, team, workspace
+from . import environment, ignoring, preview, prompts, source, team, workspace
 from .addresses import ADVICE
 from .asking import Asking
 from .conditions import Conditions, check_choices, unanswered
@@ -78,10 +78,10 @@ def create(wishes: Wishes, report: Report) -> None:
             raise BadInput(
                 "the service has no name.", "give one: new-service create orders-api --yes"
             )
-        _complete(asking, report)
+        _complete(asking, report, ask=ask)
         if ask:
             asking.ask()
-            _complete(asking, report)
+            _complete(asking, report, ask=ask)
         else:
             check_choices(template.questions, answers)
         with place(None if wishes.dry_run else parent) as scratch:
@@ -254,13 +254,14 @@ def _answers(wishes: Wishes, questions: Questions) -> Answers:
     return answers
 
 
-def _complete(asking: Asking, report: Report) -> None:
+def _complete(asking: Asking, report: Report, *, ask: bool) -> None:
     """Add what the chosen modules need, and say so."""
     answers = {**asking.defaults, **asking.given}
     modules, words = Conditions(asking.questions).additions(answers)
     if words:
         asking.given["modules"] = modules
-        report.line(Step("needs", f"{words}, which comes too", "·"))
+        words = f"{words}, which comes too"
+        prompts.remark(words) if ask else report.line(Step("needs", words, "·"))
 
 
 def _nobody_to_ask(obstacle: str, questions: Questions, answers: Answers) -> BadInput:
