@@ -20,17 +20,20 @@ from typing import TypeVar
 
 import pexpect
 import pytest
-import yaml
 from copier import run_copy
 from playwright.sync_api import Browser, sync_playwright
 
+import known
 from new_service.combining.combinations import Combination, combine
 from new_service.combining.combinations import name as id_of
+from new_service.template import configuration
 from new_service.template.questions import Questions
 
 pytest_plugins = ["shop"]
+collect_ignore = ["metrics"]  # a module that test_modules.py adds to the template
 
 ROOT = Path(__file__).parents[1]
+MODULES = known.of_template(ROOT / "template")
 COMMAND = str(Path(sys.executable).with_name("new-service"))
 # A background job of a shell ignores interrupts, and so would all that the tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -117,7 +120,7 @@ def run(
 
 def clean_environment() -> dict[str, str]:
     """The environment without the settings that would change what the tool does."""
-    settings = ("APP_", "AUTH_", "CELERY_", "DATABASE_", "TEST_")
+    settings = ("APP_", "TEST_", *(each.prefix for each in MODULES.values() if each.prefix))
     ours = ("NEW_SERVICE_", "COPIER_", "GIT_", "VIRTUAL_ENV", *settings)
     kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     return kept | {"NO_COLOR": "1", "UV_PYTHON_DOWNLOADS": "never"}
@@ -181,12 +184,12 @@ def clone_of_this(folder: Path) -> Path:
     return folder
 
 
-def copy_template(folder: Path) -> Path:
+def copy_template(folder: Path, template: Path = ROOT) -> Path:
     """The template of this working tree, uncommitted changes included, without its history."""
     folder.mkdir(parents=True)
-    shutil.copy(ROOT / "copier.yml", folder)
+    shutil.copy(template / "copier.yml", folder)
     shutil.copytree(
-        ROOT / "template",
+        template / "template",
         folder / "template",
         ignore=shutil.ignore_patterns("__pycache__", ".*_cache"),
     )
@@ -195,8 +198,15 @@ def copy_template(folder: Path) -> Path:
 
 def combinations(strength: str) -> list[Combination]:
     """Combinations of this template's answers."""
-    config = yaml.safe_load((ROOT / "copier.yml").read_text("utf-8"))
-    return combine(Questions.from_config(config), strength)
+    return combine(questions_of(ROOT), strength)
+
+
+def questions_of(template: Path) -> Questions:
+    """What a template asks that is not committed."""
+    with tempfile.TemporaryDirectory() as folder:
+        files = copy_template(Path(folder, "t"), template)
+        config = configuration.read((files / "copier.yml").read_text("utf-8"), files)
+        return Questions.from_config(config, configuration.texts(files))
 
 
 def of_all_modules() -> Iterator[Combination]:
@@ -359,6 +369,18 @@ def find_postgresql() -> Path | None:
 @pytest.fixture(scope="session")
 def postgresql_programs(required: Required) -> Path:
     return required.of(find_postgresql(), "PostgreSQL is not installed: apt-get install postgresql")
+
+
+def rendered_files(folder: Path) -> dict[str, bytes]:
+    """The files of a service by name, but for git's and the lock, which rendering does not make."""
+    made_later = {"uv.lock", ".env"}
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+        and not {".git", ".venv"} & set(path.relative_to(folder).parts)
+        and path.name not in made_later
+    }
 
 
 @contextmanager

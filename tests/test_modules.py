@@ -5,30 +5,38 @@ from __future__ import annotations
 import itertools
 import json
 import re
+import shutil
 import tomllib
 from pathlib import Path
 
 import pexpect
 import pytest
+from copier import run_copy
 
-from conftest import COMMAND, UV, Run, copy_template, on_terminal, repository, run
+from conftest import (
+    COMMAND,
+    ROOT,
+    UV,
+    Run,
+    copy_template,
+    on_terminal,
+    rendered_files,
+    repository,
+    run,
+)
+from known import of_template
+from shop import FAST, commit, edit
+from test_every_combination import RUFF
+from tiny import recorded, write
 
 CHOICES = """\
-  choices:
+  choices: &modules
     "greetings: says hello": greetings
     "farewells: says goodbye, after a greeting": farewells
 """
-EXCLUDE = """\
-  - "{% if 'greetings' not in modules %}src/*/greetings{% endif %}"
-  - "{% if 'greetings' not in modules %}tests/greetings{% endif %}"
-  - "{% if 'farewells' not in modules %}src/*/farewells{% endif %}"
+WIRING = """\
+routers: {greetings: .greetings.router}
 """
-IMPORT = """\
-{% if 'greetings' in modules -%}
-from .greetings.router import router as greetings
-{% endif -%}
-"""
-ENTRY = "['greetings', "
 SETTINGS = """\
 from ..settings import EnvironmentSettings
 
@@ -81,43 +89,34 @@ def test_a_greeting(client: TestClient) -> None:
 """
 
 
-def insert(path: Path, line: str, block: str) -> None:
-    """Put `block` behind the line that holds `line`."""
-    content = path.read_text("utf-8")
-    assert content.count(line) == 1
-    path.write_text(content.replace(line, line + "\n" + block.rstrip("\n")), "utf-8")
-
-
 @pytest.fixture(scope="module")
 def with_modules(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Our template with two modules added the way CONTRIBUTING.md says."""
+    """Our template with two modules in place of its own, added the way CONTRIBUTING.md says."""
     folder = copy_template(tmp_path_factory.mktemp("modules") / "t")
     config = (folder / "copier.yml").read_text("utf-8")
-    config = re.sub(r"  choices:\n(    \"database.*\n)(    \".*\n)+", CHOICES, config, count=1)
-    config = config.replace("    example: [database]\n", "    farewells: [greetings]\n")
+    config = re.sub(r"  choices: &modules\n(    \".*\n)+", CHOICES, config, count=1)
     config = re.sub(
-        r"  api:\n(    summary: .*\n)(    .*\n)+  full:\n(    .*\n)+",
-        r"  both:\n\1    modules: [greetings, farewells]\n",
+        r"  api:\n(    .*\n)+  full:\n(    summary: .*\n)(    .*\n)+",
+        r"  both:\n\2    modules: *modules\n",
         config,
     )
-    config = config.replace("{{ (['database', ", "{{ (['greetings', 'database', ")
     (folder / "copier.yml").write_text(config, "utf-8")
-    insert(folder / "copier.yml", "_exclude:", EXCLUDE)
-    package = folder / "template" / "src" / "{{package}}"
-    wiring = package / "modules.py.jinja"
-    insert(wiring, "from .docs.origins import Origins", IMPORT)
-    wiring.write_text(wiring.read_text("utf-8").replace("['", f"{ENTRY}'", 1), "utf-8")
-    for module in ("greetings", "farewells"):
-        (package / module).mkdir()
-        (package / module / "__init__.py").touch()
-    (package / "greetings" / "router.py").write_text(ROUTER)
-    (package / "greetings" / "settings.py").write_text(SETTINGS)
-    part = folder / "template" / "parts" / "greetings"
-    part.mkdir()
-    (part / "dependencies.toml").write_text(DEPENDENCIES)
-    (part / "variables.env").write_text(VARIABLES)
-    (folder / "template" / "tests" / "greetings").mkdir()
-    (folder / "template" / "tests" / "greetings" / "test_greetings.py").write_text(TEST)
+    write(
+        folder / "template" / "{{ chosen.greetings }}",
+        {
+            "src/{{package}}/greetings/__init__.py": "",
+            "src/{{package}}/greetings/router.py": ROUTER,
+            "src/{{package}}/greetings/settings.py": SETTINGS,
+            "tests/greetings/test_greetings.py": TEST,
+            "parts/wiring.yml": WIRING,
+            "parts/dependencies.toml": DEPENDENCIES,
+            "parts/variables.env": VARIABLES,
+        },
+    )
+    write(
+        folder / "template" / "{{ chosen.farewells }}",
+        {"src/{{package}}/farewells/__init__.py": "", "parts/needs.yml": "modules: [greetings]\n"},
+    )
     return str(repository(folder, tag="v1.0.0"))
 
 
@@ -151,18 +150,24 @@ def test_an_absent_module_leaves_no_trace(
             assert not [word for word in (b"greeting", b"tenacity") if word in content], path
 
 
-def test_both_ways_out_of_a_missing_need_are_named(
+def test_what_a_module_needs_comes_with_it(
     new_service: Run, with_modules: str, tmp_path: Path
 ) -> None:
-    done = new_service(
-        "create", "shop", "--yes", "--with", "farewells", "--template", with_modules, check=False
-    )
+    told = new_service(
+        "create", "shop", "--yes", "--no-lock", "--with", "farewells", "--template", with_modules
+    ).stdout
 
-    assert done.returncode == 2
-    assert "farewells needs greetings" in done.stderr
-    assert "--with greetings,farewells" in done.stderr
-    assert "leave farewells out" in done.stderr
-    assert list(tmp_path.iterdir()) == []
+    assert "farewells needs greetings, which comes too" in told
+    assert recorded(tmp_path / "shop")["modules"] == ["greetings", "farewells"]
+    assert (tmp_path / "shop/src/shop/greetings").is_dir()
+
+
+def test_plain_copier_brings_what_a_module_needs(with_modules: str, tmp_path: Path) -> None:
+    data = {"service_name": "shop", "modules": ["farewells"]}
+    run_copy(with_modules, tmp_path / "shop", data, defaults=True, quiet=True)
+
+    assert recorded(tmp_path / "shop")["modules"] == ["greetings", "farewells"]
+    assert (tmp_path / "shop/src/shop/greetings").is_dir()
 
 
 def test_without_a_module_the_service_is_that_of_our_template(
@@ -226,7 +231,7 @@ def test_a_choice_at_the_prompt_brings_what_it_needs(with_modules: str, tmp_path
     terminal.send("\x1b[B\x1b[B\r")
     terminal.expect("Modules")
     terminal.send("\x1b[B \r")
-    terminal.expect("greetings, farewells")
+    terminal.expect("farewells needs greetings, which comes too")
     take_defaults(terminal)
     terminal.expect("Create it")
     terminal.send("y")
@@ -251,7 +256,7 @@ def prompted(template: str, folder: Path) -> pexpect.spawn[str]:
     return on_terminal("create", "shop", "--no-lock", cwd=folder, env=ours)
 
 
-def test_needs_of_the_teams_default_modules_are_checked(
+def test_what_the_teams_default_modules_need_comes_too(
     new_service: Run, with_modules: str, tmp_path: Path
 ) -> None:
     (tmp_path / "team").mkdir()
@@ -259,11 +264,10 @@ def test_needs_of_the_teams_default_modules_are_checked(
     config.write_text('[defaults]\nmodules = ["farewells"]\n')
     env = {"NEW_SERVICE_CONFIG": str(config), "NEW_SERVICE_TEMPLATE": with_modules}
 
-    done = new_service("create", "shop", "--yes", "--no-lock", env=env, check=False)
+    told = new_service("create", "shop", "--yes", "--no-lock", env=env).stdout
 
-    assert done.returncode == 2
-    assert "farewells needs greetings" in done.stderr
-    assert [path.name for path in tmp_path.iterdir()] == ["team"]
+    assert "farewells needs greetings, which comes too" in told
+    assert recorded(tmp_path / "shop")["modules"] == ["greetings", "farewells"]
 
 
 def test_no_modules_can_be_said_where_the_team_has_some_by_default(
@@ -408,3 +412,64 @@ def test_formats_for_pipelines(new_service: Run, with_modules: str) -> None:
     assert {"id", "answers"} == set(github["include"][0])
     assert {"ID", "ANSWERS"} == set(gitlab["parallel"]["matrix"][0])
     assert "modules" in json.loads(github["include"][0]["answers"])
+
+
+@pytest.fixture(scope="module")
+def with_metrics(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Our template with a module more: one folder, and one line in the list of choices."""
+    folder = copy_template(tmp_path_factory.mktemp("metrics") / "t")
+    shutil.copytree(ROOT / "tests/metrics", folder / "template" / "{{ chosen.metrics }}")
+    edit(folder / "copier.yml", DATABASE, DATABASE + METRICS)
+    return str(repository(folder, tag="v1.0.0"))
+
+
+DATABASE = '    "database: SQLAlchemy and Alembic, on SQLite or PostgreSQL": database\n'
+METRICS = '    "metrics: what is counted": metrics\n'
+
+
+def test_a_module_of_one_folder_and_one_line_comes_and_goes(
+    with_metrics: str, new_service: Run, tmp_path: Path
+) -> None:
+    options = ("--yes", "--no-lock", "--template", with_metrics, "--data", "metrics_window=hour")
+    told = new_service("create", "shop", "--with", "metrics,auth", *options).stdout
+    shop = tmp_path / "shop"
+
+    assert "metrics needs database, which comes too" in told
+    assert recorded(shop)["modules"] == ["database", "metrics", "auth"]
+    assert "METRICS_WINDOW=hour\n" in (shop / ".env").read_text("utf-8")
+    assert "routers: list[APIRouter] = [database, metrics, auth]" in (
+        shop / "src/shop/modules.py"
+    ).read_text("utf-8")
+    run(RUFF, "format", "--no-cache", "--check", cwd=shop)
+    run(RUFF, "check", "--no-cache", cwd=shop)
+
+    before = rendered_files(shop)
+    run(COMMAND, "remove", "metrics", "--yes", *FAST, cwd=shop)
+    commit(shop)
+    assert "metrics_window" not in recorded(shop)
+    left = {file for file, text in rendered_files(shop).items() if b"metrics" in text.lower()}
+    assert left == {".copier-answers.yml"}  # in the template's address
+    run(COMMAND, "add", "metrics", "--data", "metrics_window=hour", *FAST, cwd=shop)
+    commit(shop)
+    assert rendered_files(shop) == before
+    refused = run(COMMAND, "remove", "database", *FAST, cwd=shop, check=False)
+    assert refused.returncode == 2
+    assert "the module metrics needs database" in refused.stderr
+
+
+def test_a_module_of_one_folder_is_tried_with_all_others(
+    with_metrics: str, new_service: Run
+) -> None:
+    rows = combinations(new_service, with_metrics, "--strength", "2")
+    having = [set(map(str, row["modules"])) for row in rows if "metrics" in row["modules"]]  # type: ignore[operator, call-overload]
+
+    assert set.union(*having) == {"database", "metrics", "auth", "celery", "docker", "example"}
+    assert all("database" in each for each in having)
+
+
+def test_what_is_known_of_a_module_stands_in_its_folder(with_metrics: str) -> None:
+    known = of_template(Path(with_metrics, "template"))["metrics"]
+
+    assert known.prefix == "METRICS_"
+    (fault,) = known.faults.values()
+    assert fault.replace in (known.folder / fault.file).read_text("utf-8")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import COMMAND, copy_template, repository, run
+from conftest import COMMAND, MODULES, copy_template, repository, run
 
 Mutation = Callable[[Path], None]
 PACKAGE = "template/src/{{package}}"
@@ -21,6 +21,13 @@ def replace(name: str, old: str, new: str) -> Mutation:
     return mutate
 
 
+def rename(name: str, new: str) -> Mutation:
+    def mutate(template: Path) -> None:
+        (template / name).rename(template / new)
+
+    return mutate
+
+
 def append(name: str, text: str) -> Mutation:
     def mutate(template: Path) -> None:
         with (template / name).open("a", encoding="utf-8") as file:
@@ -30,60 +37,22 @@ def append(name: str, text: str) -> Mutation:
 
 
 # The modules of a service that meets the fault, the fault, the check that finds it, what it says.
+# Those of a module stand in its own folder.
 MUTATIONS: dict[str, tuple[str, Mutation, str, str]] = {
-    "a wrong import in a module": (
-        "database",
-        replace(f"{PACKAGE}/database/probes.py", "from alembic.config", "from alembic.konfig"),
-        "boot",
-        "alembic.konfig",
-    ),
-    "a missing dependency": (
-        "database",
-        replace("template/parts/database/dependencies.toml", '    "alembic>=1.20",\n', ""),
-        "boot",
-        "alembic",
-    ),
-    "an unformatted file": (
-        "database,example",
-        replace(f"{PACKAGE}/items/models.py", "id: Mapped[UUIDKey]", "id:  Mapped[UUIDKey]"),
-        "format",
-        "items/models.py",
-    ),
-    "an unused import": (
-        "celery",
-        replace(f"{PACKAGE}/worker/probes.py", "from fastapi", "import json\nfrom fastapi"),
-        "lint",
-        "json",
-    ),
-    "an untyped function": (
-        "celery",
-        append(f"{PACKAGE}/worker/tasks.py", "\n\ndef untyped(value):\n    return value\n"),
+    name: (
+        ",".join(fault.with_ or [module]),
+        replace(f"template/{known.folder.name}/{fault.file}", fault.replace, fault.by),
+        fault.check,
+        fault.says,
+    )
+    for module, known in MODULES.items()
+    for name, fault in known.faults.items()
+} | {
+    "a module that stays where it was not chosen": (
+        "",
+        rename("template/{{ chosen.celery }}", "template/{{ '.' }}"),
         "types",
-        "missing a type annotation",
-    ),
-    "a migration out of step": (
-        "database,example",
-        replace(f"{PACKAGE}/items/models.py", "String(1000)", "String(1001)"),
-        "migrations",
-        "note",
-    ),
-    "a migration that cannot be taken back": (
-        "database,example",
-        replace(
-            f"{PACKAGE}/database/migrations/versions/items_0001_create_items.py",
-            'op.drop_table("items")',
-            "pass",
-        ),
-        "migrations",
-        "items",
-    ),
-    "a dead worker": (
         "celery",
-        replace(
-            f"{PACKAGE}/worker/__main__.py", 'if command == "worker":', "if True:\n        return 3"
-        ),
-        "worker",
-        "the worker has ended",
     ),
     "a wrong health path": (
         "",
@@ -97,48 +66,20 @@ MUTATIONS: dict[str, tuple[str, Mutation, str, str]] = {
         "boot",
         "/docs answers 404",
     ),
-    "a module that stays where it was not chosen": (
-        "",
-        replace("copier.yml", "{% if 'celery' not in modules %}src/*/worker{% endif %}", ""),
-        "types",
-        "celery",
-    ),
-    "a variable by another name": (
-        "database,auth",
-        replace("template/parts/auth-accounts/variables.env", "AUTH_SECRET=", "AUTH_SECRED="),
-        "boot",
-        "AUTH_SECRET",
-    ),
     "Jinja that is left": (
         "",
         replace(
-            "template/parts/ci-github/README.md",
+            "template/{{ chosen.ci_github }}/parts/README.md",
             "## Continuous",
             "{% raw %}{{ service_name }}{% endraw %}\n## Continuous",
         ),
         "residue",
         "Jinja {{ service_name }}",
     ),
-    "a compose service that does not exist": (
-        "database,docker",
-        replace(
-            "template/parts/docker/services/database.yaml",
-            "image: postgres:18",
-            "imago: postgres:18",
-        ),
-        "compose",
-        "imago",
-    ),
-    "an image without a version": (
-        "docker",
-        replace("template/Dockerfile.jinja", "uv:0.13.0 AS uv", "uv AS uv"),
-        "dockerfile",
-        "DL3006",
-    ),
     "an action that is not pinned": (
         "",
         replace(
-            "template/.github/workflows/ci.yaml.jinja",
+            "template/{{ chosen.ci_github }}/.github/workflows/ci.yaml.jinja",
             "setup-uv@20cfd1bf945f4377ade1205e4dbc17946fc9a30d",
             "setup-uv@v10",
         ),
@@ -148,28 +89,12 @@ MUTATIONS: dict[str, tuple[str, Mutation, str, str]] = {
     "a step that is none": (
         "",
         replace(
-            "template/.github/workflows/ci.yaml.jinja", "- run: uv run poe lint", "- ran: poe lint"
+            "template/{{ chosen.ci_github }}/.github/workflows/ci.yaml.jinja",
+            "- run: uv run poe lint",
+            "- ran: poe lint",
         ),
         "ci",
         "ran",
-    ),
-    "a probe that finds all well": (
-        "database",
-        replace(
-            f"{PACKAGE}/database/probes.py", "    if missing:", "    if missing and not missing:"
-        ),
-        "test",
-        "FAILED tests/database",
-    ),
-    "tokens that are for another service": (
-        "auth",
-        replace(
-            f"{PACKAGE}/auth/tokens.py",
-            'aud={"essential": True, "value": audience}',
-            'aud={"essential": True}',
-        ),
-        "test",
-        "FAILED tests/auth",
     ),
     "streams that do not end": (
         "",

@@ -31,12 +31,14 @@ from conftest import (
     run,
 )
 from containers import Engine, own_engine
+from known import name_of
 from new_service.combining.combinations import Combination
 from pipelines import (
     BETWEEN,
+    CI,
     LOWEST,
     NEWEST,
-    PARTS,
+    TEMPLATE,
     USES,
     UVX,
     act,
@@ -64,11 +66,9 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("pipelines")
     template = folder / "template"
     # Without the rest of the template, Copier takes a fifth of the time.
-    for name in ("copier.yml", "template/renovate.json.jinja", "template/.gitlab-ci.yml.jinja"):
-        (template / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(ROOT / name, template / name)
-    for path in [ROOT / "template/.github", *PARTS.glob("ci-*")]:
-        shutil.copytree(path, template / path.relative_to(ROOT))
+    rest = shutil.ignore_patterns("src", "tests", "tasks.py", "*.md.jinja", "*.toml.jinja")
+    shutil.copytree(TEMPLATE, template / "template", ignore=rest)
+    shutil.copy(ROOT / "copier.yml", template)
     made: dict[str, Path] = {}
     for answers in differing():
         project = made[json.dumps(answers)] = folder / str(len(made))
@@ -79,7 +79,7 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 def differing() -> Iterator[Combination]:
     """Those in which a CI file differs from that of any other."""
-    adding = {path.stem for path in PARTS.glob("ci-*/*/*.yaml")}
+    adding = {name_of(path.parents[1]) for path in TEMPLATE.glob("*/parts/git*")}
     for answers in combinations("all"):
         modules = answers["modules"]
         assert isinstance(modules, list)
@@ -92,7 +92,9 @@ def differing() -> Iterator[Combination]:
 
 def tool(name: str, *arguments: str | Path) -> None:
     """Run a tool in the version that services run it in."""
-    tasks = "".join(path.read_text("utf-8") for path in sorted(PARTS.glob("ci-*/tasks.toml")))
+    tasks = "".join(
+        path.read_text("utf-8") for path in sorted(TEMPLATE.glob(f"{CI}*/parts/tasks.toml"))
+    )
     (pin,) = set(re.findall(rf"\b{name}[\w-]*==[\d.]+", tasks))
     run(UVX, "--quiet", "--from", pin, name, *arguments)
 
@@ -362,7 +364,11 @@ def test_no_tool_finds_fault_with_our_workflows_and_they_pin_what_services_pin()
     files = sorted((ROOT / ".github/workflows").glob("*.yaml"))
     judge_workflows(files)
 
-    pins = set(USES.findall((ROOT / "template/.github/workflows/ci.yaml.jinja").read_text("utf-8")))
+    pins = set(
+        USES.findall(
+            (TEMPLATE / f"{CI}github }}}}/.github/workflows/ci.yaml.jinja").read_text("utf-8")
+        )
+    )
     for file in files:
         text = file.read_text("utf-8")
         assert set(USES.findall(text)) <= pins, file

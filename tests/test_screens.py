@@ -13,7 +13,7 @@ import pyte
 import pytest
 
 from conftest import COMMAND, Run, clean_environment, copy_template, repository, run
-from shop import edit
+from shop import commit, edit
 
 DOWN, ENTER, CTRL_D = "\x1b[B", "\r", "\x04"
 SCREENS = pytest.mark.parametrize("columns", [80, 40])
@@ -152,8 +152,11 @@ def test_no_is_an_answer(template: Path, tmp_path: Path) -> None:
 
 
 def test_no_to_a_change_is_an_answer(shop: Path, versions: Path) -> None:
-    terminal = Terminal("add", "example", "--no-lock", "--no-check", cwd=shop, template=versions)
-    terminal.sees("example needs database. Add it too")
+    run(COMMAND, "add", "docker", "--no-lock", "--no-check", cwd=shop)
+    commit(shop)
+    options = ("--no-lock", "--no-check")
+    terminal = Terminal("remove", "docker", *options, cwd=shop, template=versions)
+    terminal.sees("Remove docker")
     terminal.types("n")
 
     assert terminal.ends() == 1
@@ -172,7 +175,8 @@ def test_answers_stay_in_words_and_the_preview_is_short(
     terminal.types(DOWN * 3 + ENTER)
     terminal.sees("to copy and remove")
     terminal.types(DOWN + " " + DOWN * 3 + " " + ENTER)
-    terminal.sees("? Modules  auth, database, example")
+    terminal.sees("? Modules  auth, example")
+    terminal.sees("example needs")
     for prompt, answer in (
         ("What does it do (Enter", "The shop service."),
         ("Lowest Python version (arrow", "3.11"),

@@ -195,8 +195,6 @@ def test_a_part_that_is_none(shard: str, new_service: Run) -> None:
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        (["modules=example"], "needs database"),
-        (["modules=auth", "auth_provider=accounts"], "needs the module database"),
         (["modules=celery", "celery_broker=kafka"], "unknown celery_broker"),
         (["auth_provider=oidc"], "not asked"),
         (["python_version=3.10"], "unknown python_version"),

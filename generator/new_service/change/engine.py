@@ -205,6 +205,10 @@ class Engine:
         answers = target.questions.recorded(scratch.service.answers(), file)
         self._check_answers(target, given, answers)
         self.report.line(step)
+        if new := _added(given.get("modules", self.modules), answers.get("modules")):
+            self.report.line(
+                Step("needs", f"{', '.join(new)} comes too: other modules need it", "·")
+            )
         if unasked := sorted(given.keys() - answers.keys()):
             detail = f"not asked of this service: {', '.join(unasked)}"
             self.report.line(Step("answers", detail, "·"))
@@ -213,7 +217,7 @@ class Engine:
     def _check_answers(self, target: source.Template, given: Answers, now: Answers) -> None:
         """See that Copier took no default where there is an answer, or should have been one."""
         for name in self.answers.keys() & now.keys() - given.keys():
-            if self.answers[name] != now[name]:
+            if not _is_kept(self.answers[name], now[name]):
                 conditions, together = Conditions(target.questions), {**self.answers, **given}
                 same = target.commit == self.recorded.commit
                 if same and (objection := conditions.objection(name, together)):
@@ -280,3 +284,16 @@ class Engine:
         review.variables = followed.variables
         if followed.obstacle:
             review.notes.append(followed.obstacle)
+
+
+def _is_kept(before: object, now: object) -> bool:
+    """Whether an answer is what it was; what is needed may have joined a list."""
+    if isinstance(before, list) and isinstance(now, list):
+        return set(before) <= set(now)
+    return before == now
+
+
+def _added(before: object, now: object) -> list[str]:
+    """The modules that have joined a list."""
+    known = before if isinstance(before, list) else []
+    return [each for each in now if each not in known] if isinstance(now, list) else []

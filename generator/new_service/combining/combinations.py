@@ -49,24 +49,19 @@ def pairs(questions: Questions, combinations: Iterable[Combination]) -> set[Choi
 
 def _possible(questions: Questions, given: Mapping[str, object]) -> list[Row]:
     """The rows that the template's own words allow; None is the answer to what is not asked."""
-    options = _options(questions, given)
+    conditions = Conditions(questions)
+    options = _options(questions, _with_needs(conditions, given))
     if not options:
         raise BadInput(
             "the template asks nothing that has choices.",
             "it makes one service; try that with create and validate.",
         )
     seen: dict[tuple[object, ...], Row] = {}
-    conditions = Conditions(questions)
     for values in itertools.product(*options.values()):
-        row = dict(zip(options, values, strict=True))
-        answers = _answers(questions, row)
-        asked = {
-            option: answer if conditions.is_asked(_question_of(option), answers) else None
-            for option, answer in row.items()
-        }
-        values = tuple(asked.values())
-        if values not in seen and _is_valid(questions, conditions, asked):
-            seen[values] = asked
+        row = _completed(questions, conditions, dict(zip(options, values, strict=True)))
+        values = tuple(row.values())
+        if values not in seen and _is_valid(questions, conditions, row):
+            seen[values] = row
     if not seen:
         raise BadInput(
             "no combination has these answers.", "see which ones go together: smoke --list."
@@ -74,16 +69,24 @@ def _possible(questions: Questions, given: Mapping[str, object]) -> list[Row]:
     return list(seen.values())
 
 
+def _with_needs(conditions: Conditions, given: Mapping[str, object]) -> Mapping[str, object]:
+    return {**given, "modules": conditions.completed(given)} if "modules" in given else given
+
+
+def _completed(questions: Questions, conditions: Conditions, row: Row) -> Row:
+    """`row` with what its modules need, and without answers to what is not asked then."""
+    needed = conditions.completed(_answers(questions, row))
+    row = row | {_module(each): True for each in needed}
+    asked = conditions.asked(_answers(questions, row))
+    return {
+        option: answer if _question_of(option) in asked else None for option, answer in row.items()
+    }
+
+
 def _is_valid(questions: Questions, conditions: Conditions, row: Row) -> bool:
-    """Whether modules have what they need, and no question finds its answer wrong."""
-    complete = all(
-        row[_module(need)]
-        for module, needs in questions.needs.items()
-        if row[_module(module)]
-        for need in needs
-    )
+    """Whether no question finds its answer wrong."""
     answers = _answers(questions, row)
-    return complete and not any(conditions.objection(name, answers) for name in answers)
+    return not any(conditions.objection(name, answers) for name in answers)
 
 
 def _question_of(option: str) -> str:
@@ -159,7 +162,7 @@ def _options(questions: Questions, given: Mapping[str, object]) -> dict[str, lis
     for question in questions.asked.values():
         answer = given.get(question.name)
         if question.name == "modules":
-            chosen = questions.with_needs(answer) if isinstance(answer, list) else None
+            chosen = answer if isinstance(answer, list) else None
             options |= {
                 _module(each): [False, True] if chosen is None else [each in chosen]
                 for each in questions.modules

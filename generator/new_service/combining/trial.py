@@ -16,6 +16,7 @@ from ..system.git import commit_all, git, names
 from ..system.programs import TookTooLong, find_uv, run
 from ..system.screen import Step
 from ..system.trees import differences
+from ..template.conditions import Conditions
 from ..template.questions import Answers, Questions
 from ..template.wishes import modules_in
 from .combinations import Combination, name
@@ -154,7 +155,8 @@ class Trial:
     def _module(self) -> str | None:
         """Another one from combination to combination: one that it lacks, or that nobody needs."""
         chosen = modules_in(self.answers)
-        needed = {need for each in chosen for need in self.questions.needs.get(each, [])}
+        conditions = Conditions(self.questions)
+        needed = {need for each in chosen for need in conditions.needs(each, self.answers)}
         modules = list(self.questions.modules)
         lacking = [each for each in modules if each not in chosen]
         free = lacking or [each for each in modules if each not in needed]

@@ -61,8 +61,6 @@ class Asking:
                 if name in self.given:
                     self._check(name, self.given[name], conditions)
                 elif question.computed or not conditions.is_asked(name, self._known):
-                    if question.has_default and question.is_plain:
-                        self._known[name] = conditions.default(name, self._known)
                     continue
                 elif not question.is_plain:
                     self.rest = True
@@ -95,7 +93,7 @@ class Asking:
         while True:
             given = self._prompt(question, label, conditions, chosen, typed)
             try:
-                answer = self._with_needs(question, question.answer(given))
+                answer = question.answer(given)
                 said = conditions.objection(question.name, {**known, question.name: answer})
                 if question.name == "service_name" and not said and self.is_taken(str(answer)):
                     said = f"{answer} exists already here. Choose another name."
@@ -107,11 +105,6 @@ class Asking:
             answered(label, in_words(given))
             object_to(said)
             typed, chosen = (given, default) if isinstance(given, str) else ("", given)
-
-    def _with_needs(self, question: Question, answer: Answer) -> Answer:
-        if question.name != "modules" or not isinstance(answer, list):
-            return answer
-        return self.questions.with_needs(answer)
 
     def _prompt(
         self, question: Question, label: str, conditions: Conditions, default: object, typed: str

@@ -11,6 +11,7 @@ from ..service import environment, ignoring, workspace
 from ..service.folder import Service
 from ..service.ignoring import Ignored
 from ..service.locking import lock
+from ..system import prompts
 from ..system.errors import BadInput, not_answered
 from ..system.git import commit_all, git, is_inside_work_tree
 from ..system.places import place
@@ -19,7 +20,7 @@ from ..system.prompts import confirm
 from ..system.screen import Report, Step
 from ..template import source, team
 from ..template.addresses import ADVICE, resolved
-from ..template.conditions import check_choices, unanswered
+from ..template.conditions import Conditions, check_choices, unanswered
 from ..template.questions import Answers, Questions
 from ..template.rendering import render
 from ..template.wishes import Wishes, modules_in
@@ -82,9 +83,10 @@ def _complete(asking: Asking, wishes: ToCreate, report: Report) -> None:
         raise _nobody_to_ask(report.obstacle, questions, answers)
     elif "service_name" not in answers:
         raise BadInput("the service has no name.", "give one: new-service create orders-api --yes")
-    questions.check_needs(modules_in(answers))
+    _add_needs(asking, report, asks=asks)
     if asks:
         asking.ask()
+        _add_needs(asking, report, asks=asks)
     else:
         check_choices(questions, answers)
 
@@ -250,6 +252,16 @@ def _answers(wishes: ToCreate, questions: Questions) -> Answers:
             )
         answers |= questions.checked({"service_name": wishes.name}, "NAME")
     return answers
+
+
+def _add_needs(asking: Asking, report: Report, *, asks: bool) -> None:
+    """Add what the chosen modules need, and say so."""
+    answers = {**asking.defaults, **asking.given}
+    modules, words = Conditions(asking.questions).additions(answers)
+    if words:
+        asking.given["modules"] = modules
+        words = f"{words}, which comes too"
+        prompts.remark(words) if asks else report.line(Step("needs", words, "·"))
 
 
 def _nobody_to_ask(obstacle: str, questions: Questions, answers: Answers) -> BadInput:

@@ -6,8 +6,8 @@ from ..change.account import conclude
 from ..change.engine import Engine, ToChange
 from ..service.pin import pin_as_answer, target_of
 from ..system.errors import BadInput
-from ..system.prompts import confirm
 from ..system.screen import Report, Step
+from ..template.conditions import Conditions
 from ..template.questions import Answers, Questions
 
 
@@ -33,29 +33,15 @@ def add(modules: list[str], wishes: ToChange, report: Report) -> int:
                     f"{name} is answered already, in {engine.service.answers_file}.",
                     f"leave it out, or change it: new-service update --data {name}=...",
                 )
-        everything = questions.with_needs([*engine.modules, *modules])
+        given["modules"] = [*engine.modules, *modules]
+        everything, words = Conditions(questions).additions({**engine.answers, **given})
+        if words:
+            engine.report.line(Step("needs", f"{words}, which comes too", "·"))
         added = [each for each in everything if each not in engine.modules]
-        _agree_to_needs(engine, modules, [each for each in added if each not in modules])
-        given |= {"modules": everything}
+        given["modules"] = everything
         command = shlex.join(["add", *modules, *wishes.flags])
         review = engine.review(command, f"Add {', '.join(added)}")
         return engine.run(engine.recorded, given, review)
-
-
-def _agree_to_needs(engine: Engine, modules: list[str], needed: list[str]) -> None:
-    """Say which modules come too; ask, unless `--yes` agreed to everything."""
-    if not needed:
-        return
-    text = f"{', '.join(modules)} needs {', '.join(needed)}"
-    if engine.asks:
-        confirm(f"{text}. Add it too")
-    elif engine.wishes.yes:
-        engine.report.line(Step("needs", f"{text}, which comes too", "·"))
-    else:
-        raise BadInput(
-            f"{text}.",
-            f"add it too: new-service add {' '.join([*needed, *modules])}; or agree with --yes.",
-        )
 
 
 def remove(modules: list[str], wishes: ToChange, report: Report) -> int:
@@ -74,8 +60,9 @@ def remove(modules: list[str], wishes: ToChange, report: Report) -> int:
                     f"modules that are: {', '.join(engine.modules) or 'none'}.",
                 )
         rest = [each for each in engine.modules if each not in modules]
+        conditions = Conditions(questions)
         for each in rest:
-            lost = [need for need in questions.needs.get(each, []) if need in modules]
+            lost = [need for need in conditions.needs(each, engine.answers) if need in modules]
             if lost:
                 raise BadInput(
                     f"the module {each} needs {', '.join(lost)}.",

@@ -2,6 +2,7 @@
 
 from ..system.screen import Report
 from ..template import source, team
+from ..template.conditions import Conditions
 from .offers import summary
 
 
@@ -9,11 +10,11 @@ def list_modules(report: Report) -> None:
     """Print the modules of the template, each with its summary and needs."""
     ours = team.read()
     with source.opened(team.template_url(None, ours), ours.template_version) as template:
-        questions = template.questions
-    rows = [
-        {"name": name, "summary": summary(label), "needs": questions.needs.get(name, [])}
-        for name, label in questions.modules.items()
-    ]
+        conditions = Conditions(template.questions)
+        rows = [
+            {"name": name, "summary": summary(label), "needs": conditions.needs(name, {})}
+            for name, label in template.questions.modules.items()
+        ]
     if report.as_json:
         report.document(rows)
         return

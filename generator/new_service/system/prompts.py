@@ -30,6 +30,11 @@ def object_to(said: str) -> None:
     print("\n".join(folded(" ".join(said.split()), first="  ✗ ")), flush=True)
 
 
+def remark(said: str) -> None:
+    """Show what follows from the last answer."""
+    print("\n".join(folded(said, first="  · ")), flush=True)
+
+
 def text(label: str, hint: str, typed: str) -> str:
     """Ask for text; `hint` says what to type, `typed` is there already, to be edited."""
     import questionary  # 0.1 s that only a prompt needs

@@ -1,94 +1,174 @@
-"""The Jinja in a template's questions: when one is asked, and what is wrong with an answer."""
+"""The Jinja in a template's questions, rendered as Copier does: in order, each after the last.
 
-from collections.abc import Mapping
+So it is known when a question is asked, what is wrong with an answer, and which modules are needed.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from functools import cache
+from typing import TYPE_CHECKING
 
 import yaml
 
 from ..system.errors import BadInput, invalid_answer
-from .questions import Answers, Questions
+from .questions import Answers, Question, Questions
+
+if TYPE_CHECKING:
+    from jinja2.sandbox import SandboxedEnvironment
+
+# The computed question whose answer is the modules with all that they need.
+_COMPLETED = "completed"
 
 
 class Conditions:
     """Says what Copier would, without rendering anything else."""
 
     def __init__(self, questions: Questions) -> None:
-        # As Copier has them; slow to import.
-        from jinja2.sandbox import SandboxedEnvironment
-        from jinja2_ansible_filters import AnsibleCoreFiltersExtension
-
         self._questions = questions
-        jinja = SandboxedEnvironment(extensions=[AnsibleCoreFiltersExtension])
+        self._parsed = cache(yaml.safe_load)
+        jinja = _environment(questions)
+        # The same few texts are read for every combination.
+        jinja.filters["from_yaml"] = self._parsed
         self._compiled = cache(jinja.from_string)
-        self._computed = {
-            name: each.default for name, each in questions.asked.items() if each.computed
-        }
 
     def is_asked(self, name: str, answers: Mapping[str, object]) -> bool:
         """Whether the question `name` is asked where `answers` are given."""
-        said = self._render(self._questions.asked[name].when, answers)
-        return said.lower() not in {"", "false", "no", "off", "0"}
+        return self._applies(self._questions.asked[name], self._before(name, answers))
+
+    def asked(self, answers: Mapping[str, object]) -> set[str]:
+        """The questions that are asked where `answers` are given, and the rest are defaults."""
+        names: set[str] = set()
+        left = self._questions.open_names()
+        for question, known in self._in_order(answers):
+            if question.name in left:
+                left.remove(question.name)
+                if self._applies(question, known):
+                    names.add(question.name)
+                else:
+                    known.pop(question.name, None)  # its default counts
+            if not left:
+                break  # what is computed after the last one tells nothing
+        return names
 
     def objection(self, name: str, answers: Mapping[str, object]) -> str:
         """What the validator of the question `name` says; nothing if all is well."""
-        return self._render(self._questions.asked[name].validator, answers)
+        validator = self._questions.asked[name].validator
+        return self._render(validator, self._before(name, answers)) if validator else ""
 
     def refusal(self, name: str, choice: str, answers: Mapping[str, object]) -> str:
         """Why the question `name` does not offer `choice`; nothing if it does."""
-        return self._render(self._questions.asked[name].refusals.get(choice, ""), answers)
+        words = self._questions.asked[name].refusals.get(choice, "")
+        return self._render(words, self._before(name, answers)) if words else ""
 
     def default(self, name: str, answers: Mapping[str, object]) -> object:
         """The default of the question `name`."""
-        question = self._questions.asked[name]
-        if not isinstance(question.default, str):
-            return question.default
-        rendered = self._render(question.default, answers)
-        is_text = question.type == "str" and not question.multiselect
-        return rendered if is_text else yaml.safe_load(rendered)
+        return self._default(self._questions.asked[name], self._before(name, answers))
 
     def words(self, text: str, answers: Mapping[str, object]) -> str:
         """`text`, such as a label, with its Jinja rendered."""
         return self._render(text, answers)
 
-    def _render(self, text: str, answers: Mapping[str, object]) -> str:
-        if not text:
-            return ""
-        return self._compiled(text).render({**self._computed, **answers}).strip()
+    def completed(self, answers: Mapping[str, object]) -> list[str]:
+        """The modules of `answers` with all that they need."""
+        chosen = answers.get("modules")
+        modules = [str(each) for each in chosen] if isinstance(chosen, list) else []
+        question = self._questions.asked.get(_COMPLETED)
+        if not modules or question is None or not question.computed:
+            return self._questions.with_needs(modules)
+        found = self.default(_COMPLETED, {**answers, "modules": modules})
+        return [str(each) for each in found] if isinstance(found, list) else modules
+
+    def additions(self, answers: Mapping[str, object]) -> tuple[list[str], str]:
+        """The modules of `answers` with all that they need, and in words which needs which."""
+        chosen = answers.get("modules")
+        modules = [str(each) for each in chosen] if isinstance(chosen, list) else []
+        completed = self.completed(answers)
+        new = [each for each in completed if each not in modules]
+        needing = [each for each in modules if set(new) & set(self.needs(each, answers))]
+        verb = "needs" if len(needing) == 1 else "need"
+        return completed, f"{', '.join(needing)} {verb} {', '.join(new)}" if new else ""
+
+    def needs(self, module: str, answers: Mapping[str, object]) -> list[str]:
+        """The other modules that `module` needs, where `answers` are given."""
+        completed = self.completed({**answers, "modules": [module]})
+        return [each for each in completed if each != module]
+
+    def _in_order(
+        self, answers: Mapping[str, object]
+    ) -> Iterator[tuple[Question, dict[str, object]]]:
+        """Each question, with what is known when its turn comes."""
+        from jinja2 import UndefinedError
+
+        known = dict(answers)
+        for question in self._questions.asked.values():
+            yield question, known
+            if question.name not in known and question.has_default and question.is_known:
+                with suppress(UndefinedError):  # it follows from what only Copier knows
+                    known[question.name] = self._default(question, known)
+
+    def _before(self, name: str, answers: Mapping[str, object]) -> Mapping[str, object]:
+        return next(known for each, known in self._in_order(answers) if each.name == name)
+
+    def _applies(self, question: Question, known: Mapping[str, object]) -> bool:
+        said = self._render(question.when, known)
+        return said.lower() not in {"", "false", "no", "off", "0"}
+
+    def _default(self, question: Question, known: Mapping[str, object]) -> object:
+        default = question.default
+        if isinstance(default, list):
+            return [self._render(e, known) if isinstance(e, str) else e for e in default]
+        if not isinstance(default, str):
+            return default
+        rendered = self._render(default, known)
+        is_text = question.type == "str" and not question.multiselect
+        return rendered if is_text else self._parsed(rendered)
+
+    def _render(self, text: str, known: Mapping[str, object]) -> str:
+        # Most texts hold no Jinja; a template may have set other marks than these.
+        if "{" not in text and not self._questions.jinja:
+            return text.strip()
+        return str(self._compiled(text).render(known)).strip()
 
 
 def check_choices(questions: Questions, answers: Answers) -> None:
-    """See that no choice is refused by its validator, where the rest are defaults.
+    """See that each choice is asked for and on offer, where the rest are defaults.
 
     Copier would refuse it as well, but only with the few words that a prompt shows.
 
     Raises:
-        BadInput: one is, in the validator's words.
+        BadInput: one is not, in the validator's words.
     """
-    given = _with_defaults(questions, answers)
+    conditions = Conditions(questions)
+    asked = conditions.asked(answers)
     for name in answers:
         question = questions.asked[name]
-        # The needs of modules have been looked at; most answers take no Jinja at all.
-        if question.choices and question.validator and not question.multiselect:
-            conditions = Conditions(questions)
-            if not conditions.is_asked(name, given):
+        if question.choices and not question.multiselect:
+            if name not in asked:
                 raise BadInput(
                     f"{name} is not asked with these modules.",
                     "leave it out, or choose the module that it belongs to.",
                 )
-            if said := conditions.objection(name, given):
+            if said := conditions.objection(name, answers):
                 raise invalid_answer(" ".join(said.split()))
 
 
 def unanswered(questions: Questions, answers: Answers) -> list[str]:
     """The questions that would be asked where `answers` are given, and the rest are defaults."""
-    conditions, given = Conditions(questions), _with_defaults(questions, answers)
-    return [
-        name
-        for name in questions.open_names()
-        if name not in answers and conditions.is_asked(name, given)
-    ]
+    asked = Conditions(questions).asked(answers)
+    return [name for name in questions.open_names() if name in asked and name not in answers]
 
 
-def _with_defaults(questions: Questions, answers: Answers) -> dict[str, object]:
-    defaults = {name: each.default for name, each in questions.asked.items() if each.has_default}
-    return {**defaults, **answers}
+def _environment(questions: Questions) -> "SandboxedEnvironment":
+    """Jinja as Copier sets it up; slow to import."""
+    from jinja2 import DictLoader, StrictUndefined
+    from jinja2.sandbox import SandboxedEnvironment
+    from jinja2_ansible_filters import AnsibleCoreFiltersExtension
+
+    jinja = SandboxedEnvironment(
+        loader=DictLoader(questions.files),
+        extensions=[AnsibleCoreFiltersExtension],
+        auto_reload=False,
+    )
+    for name, value in questions.jinja.items():
+        setattr(jinja, name, StrictUndefined if value == "jinja2.StrictUndefined" else value)
+    return jinja

@@ -46,6 +46,8 @@ class Question:
     """By choice, Jinja that says why it is not on offer."""
     is_plain: bool = True
     """Whether it can be asked without what Copier alone knows."""
+    is_known: bool = True
+    """Whether its default can be told without what Copier alone knows."""
 
     def answer(self, given: object) -> Answer:
         """`given` in the form that Copier takes.
@@ -75,6 +77,8 @@ class Question:
         return _text(self.name, given)
 
     def _several(self, given: object) -> list[str]:
+        if isinstance(given, dict):  # choices, each under its label
+            given = list(given.values())
         if isinstance(given, str):
             given = [part.strip() for part in given.strip("[] ").split(",") if part.strip()]
         if not isinstance(given, list):
@@ -109,9 +113,13 @@ class Questions:
     """Whether an answer is computed from the template's address or version."""
     known_good: str | None
     """A day, `YYYY-MM-DD`: services lock to the newest packages of it."""
+    files: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """The template's files by path, where its questions take something from them."""
+    jinja: Mapping[str, object] = field(default_factory=dict)
+    """How Jinja is set up (`_envops`)."""
 
     @classmethod
-    def from_config(cls, config: object) -> Self:
+    def from_config(cls, config: object, files: Mapping[str, str] | None = None) -> Self:
         """Read a parsed copier.yml.
 
         Raises:
@@ -138,6 +146,8 @@ class Questions:
             ),
             kept=[str(each) for each in config.get("_skip_if_exists") or []],
             known_good=None if known_good is None else str(known_good),
+            files=files or {},
+            jinja=dict(cast("dict[str, object]", config.get("_envops") or {})),
         )
 
     @property
@@ -215,21 +225,6 @@ class Questions:
                 complete.append(module)
         return complete
 
-    def check_needs(self, modules: Iterable[str]) -> None:
-        """See that the needs of `modules` are among them.
-
-        Raises:
-            BadInput: one is missing.
-        """
-        chosen = list(modules)
-        for module in chosen:
-            missing = [need for need in self.needs.get(module, []) if need not in chosen]
-            if missing:
-                raise BadInput(
-                    f"{module} needs {', '.join(missing)}.",
-                    f"add it, --with {','.join([*missing, *chosen])}, or leave {module} out.",
-                )
-
 
 def _question(name: str, details: object) -> Question:
     if not isinstance(details, dict):
@@ -248,6 +243,7 @@ def _question(name: str, details: object) -> Question:
         example=str(details.get("placeholder", "")),
         refusals=_refusals(details.get("choices")),
         is_plain=_is_plain(details),
+        is_known=not _OF_COPIER.search(str(details)),
     )
 
 

@@ -13,6 +13,7 @@ import yaml
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import Version
 
+from . import configuration
 from .addresses import ADVICE, Address, without_credentials
 from ..system.errors import BadInput, ProgramMissing, TemplateUnavailable, of_full_disk
 from ..system.git import RELEASE, describe, git, isolated, names
@@ -20,6 +21,8 @@ from ..system.places import place
 from .questions import ORIGIN, Questions
 
 _CLONE_SECONDS = 120
+# A copier.yml that takes something from other files of the template.
+_TAKES_FILES = re.compile(r"!include\b|\{%[-+]?\s*(include|import|from|extends)\b")
 
 
 @dataclass(frozen=True)
@@ -72,13 +75,7 @@ class Template:
         """
         if self.asks_origin:
             return None
-        folder.mkdir()
-        index = {"GIT_INDEX_FILE": str(folder.with_suffix(".index"))}
-        git(
-            self.clone,
-            *(f"--work-tree={folder}", "checkout", "--force", self.commit, "--", "."),
-            variables=isolated({}) | index,
-        )
+        _check_out(self.clone, self.commit, folder)
         return replace(
             self, url=str(folder), commit="", variables={**self.variables, "PATH": os.devnull}
         )
@@ -260,7 +257,11 @@ def _commit(clone: Path, revision: str) -> str:
 def _questions(clone: Path, commit: str, shown: str) -> Questions:
     try:
         text = git(clone, "show", f"{commit}:copier.yml")
-        return Questions.from_config(yaml.safe_load(text))
+        files = clone.with_name(f"template-{commit}")  # it goes when the clone does
+        if _TAKES_FILES.search(text) and not files.exists():
+            _check_out(clone, commit, files)
+        config = configuration.read(text, files)
+        return Questions.from_config(config, configuration.texts(files))
     except subprocess.CalledProcessError as failed:
         raise TemplateUnavailable(
             f"{shown} is no template: it has no copier.yml.",
@@ -271,6 +272,16 @@ def _questions(clone: Path, commit: str, shown: str) -> Questions:
             f"{shown} is no template that new-service can read: {str(bad).splitlines()[0]}",
             "mend its copier.yml.",
         ) from bad
+
+
+def _check_out(clone: Path, commit: str, folder: Path) -> None:
+    """The files of a commit, in a new folder."""
+    folder.mkdir()
+    git(
+        clone,
+        *(f"--work-tree={folder}", "checkout", "--force", commit, "--", "."),
+        variables=isolated({}) | {"GIT_INDEX_FILE": str(folder.with_suffix(".index"))},
+    )
 
 
 def _redirect(address: Address, clone: Path) -> dict[str, str]:

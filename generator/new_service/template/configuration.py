@@ -1,0 +1,66 @@
+"""A template's copier.yml, read as Copier reads it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import yaml
+
+# Of these Copier joins what all documents say; of anything else the last one counts.
+_JOINED = ("_exclude", "_jinja_extensions", "_secret_questions", "_skip_if_exists")
+
+
+def read(text: str, root: Path) -> dict[str, object]:
+    """All documents of `text` as one, with the files below `root` that it includes.
+
+    Raises:
+        ValueError: a document is no mapping, or includes a file that is not in the template.
+        yaml.YAMLError: one is no YAML.
+    """
+    documents = list(_flat(yaml.load_all(text, _loader(root.resolve()))))
+    if not documents or not all(isinstance(each, dict) for each in documents):
+        raise ValueError("copier.yml holds no mapping")
+    mappings = [each for each in documents if isinstance(each, dict)]
+    config: dict[str, object] = {}
+    for each in mappings:
+        config |= each
+    joined = {
+        key: [value for each in mappings for value in each.get(key) or []]
+        for key in _JOINED
+        if key in config
+    }
+    return config | joined
+
+
+def texts(folder: Path) -> dict[str, str]:
+    """The files below `folder`, each by its path there, for Jinja that includes them."""
+    return {
+        file.relative_to(folder).as_posix(): file.read_text("utf-8", errors="replace")
+        for file in folder.rglob("*")
+        if file.is_file() and not file.is_symlink()
+    }
+
+
+def _flat(documents: Iterator[object] | list[object]) -> Iterator[object]:
+    """Without what is empty; what `!include` brings is a list of documents."""
+    for each in documents:
+        if isinstance(each, list):
+            yield from _flat(each)
+        elif each:
+            yield each
+
+
+def _loader(root: Path) -> type[yaml.SafeLoader]:
+    class Loader(yaml.SafeLoader):
+        """Knows `!include PATTERN`."""
+
+    def include(loader: yaml.SafeLoader, node: yaml.Node) -> list[object]:
+        pattern = node.value if isinstance(node, yaml.ScalarNode) else ""
+        is_inside = not Path(pattern).is_absolute()
+        # Sorted, since the order in which questions are asked follows from it.
+        files = sorted(root.glob(pattern)) if is_inside else []
+        if not (is_inside and all(file.resolve().is_relative_to(root) for file in files)):
+            raise ValueError(f"it includes {pattern!r}, which is outside the template")
+        return [each for file in files for each in yaml.load_all(file.read_bytes(), type(loader))]
+
+    Loader.add_constructor("!include", include)
+    return Loader

@@ -1,0 +1,7 @@
+from typing import Literal
+
+from ..settings import EnvironmentSettings
+
+
+class MetricsSettings(EnvironmentSettings, env_prefix="METRICS_"):
+    window: Literal["minute", "hour"] = "minute"
