@@ -199,9 +199,15 @@ def test_no_git_settings_of_the_caller(
 
 @pytest.mark.parametrize("embedded", [True, False])
 def test_plain_copier_copy_gives_the_same_bytes(
-    embedded: bool, new_service: Run, versions: Path, tmp_path: Path
+    embedded: bool,
+    new_service: Run,
+    versions: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """But for the address, which is the canonical one where the template is embedded."""
+    # The user's own may know an earlier repository of that address.
+    monkeypatch.setenv("COPIER_CACHE_DIR", str(tmp_path / "cache"))
     url, version = (
         (f"git+file://{ROOT}", "HEAD") if embedded else (f"git+file://{versions}", "v1.2.0")
     )
