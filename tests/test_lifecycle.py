@@ -555,7 +555,7 @@ BROKEN = {
         answers("_commit: --upload-pack=x\n_src_path: {src}\n" + REST), "has no version", 4,
     ),
     "template is unknown": (
-        answers("_commit: v1.0.0\n_src_path: /nowhere/t.git\n" + REST), "cannot be had", 4,
+        answers("_commit: v1.0.0\n_src_path: /nowhere/t.git\n" + REST), "is unavailable", 4,
     ),
     "module is unknown": (
         answers("_commit: v1.0.0\n_src_path: {src}\nservice_name: shop\nmodules: [x]\n"),
@@ -572,7 +572,7 @@ BROKEN = {
         answers('_commit: "v1.0.0\\0"\n_src_path: {src}\n' + REST), "holds no answers", 2,
     ),
     "template of an unknown user": (
-        answers("_commit: v1.0.0\n_src_path: ~nobody-here/t\n" + REST), "cannot be had", 4,
+        answers("_commit: v1.0.0\n_src_path: ~nobody-here/t\n" + REST), "is unavailable", 4,
     ),
     "answers have a number": (
         answers("1: x\n_commit: v1.0.0\n_src_path: {src}\n" + REST), "holds no answers", 2,

@@ -178,8 +178,8 @@ def test_junit_report_names_what_failed(new_service: Run, edited: Path, tmp_path
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["nowhere"], "is no service"),
-        ([".", "--only", "boto"], "is no service"),
+        (["nowhere"], "is not a service"),
+        ([".", "--only", "boto"], "is not a service"),
     ],
 )
 def test_no_service(arguments: list[str], words: str, new_service: Run) -> None:

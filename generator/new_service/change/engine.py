@@ -72,7 +72,7 @@ class Engine:
         """Hold the service that `wishes` are about; an interrupted change is undone first.
 
         Raises:
-            NewServiceError: there is none, it is not clean, or its template cannot be had.
+            NewServiceError: there is none, it is not clean, or its template is unavailable.
         """
         if wishes.lock or wishes.check:
             find_uv()

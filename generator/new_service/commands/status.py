@@ -103,7 +103,7 @@ def _read(rows: list[Row], answers_file: str | None, stack: ExitStack, report: R
 def _service(folder: Path, answers_file: str | None) -> Service:
     if not has_answers(folder, answers_file):
         name = answers_file or ANSWERS_FILE
-        raise BadInput(f"no service: there is no {name}.", "name a service's folder.")
+        raise BadInput(f"not a service: there is no {name}.", "name a service's folder.")
     return Service.around(folder, answers_file)
 
 

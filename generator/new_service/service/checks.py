@@ -73,7 +73,7 @@ _OWN_TEMPLATES = {".jinja", ".jinja2", ".j2", ".html", ".htm", ".tpl"}
 
 
 def provenance(service: Service) -> str:
-    """The answers file can be read, and the version that it records can be had."""
+    """The answers file can be read, and the version that it records is available."""
     try:
         answers = service.answers()
         with source.opened(service.address(answers)) as template:

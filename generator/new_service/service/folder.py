@@ -36,7 +36,7 @@ class Service:
         folder = resolved(folder)
         if not (folder / "pyproject.toml").is_file():
             raise BadInput(
-                f"{folder} is no service: it has no pyproject.toml.", "name a service's folder."
+                f"{folder} is not a service: it has no pyproject.toml.", "name a service's folder."
             )
         found = _answers_files(folder, answers_file)
         if answers_file and not found:

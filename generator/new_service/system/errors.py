@@ -26,7 +26,7 @@ class BadInput(NewServiceError):
 
 
 class TemplateUnavailable(NewServiceError):
-    """The template, or the asked version of it, cannot be had (exit 4)."""
+    """The template, or the wanted version of it, is unavailable (exit 4)."""
 
     exit_code = 4
 

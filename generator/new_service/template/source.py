@@ -125,7 +125,7 @@ def opened(url: str | None = None, version: str | None = None) -> Iterator[Templ
     `version` is a tag, a version, or a range such as `~=1.4`.
 
     Raises:
-        TemplateUnavailable: it does not answer, is no template, or has no such version.
+        TemplateUnavailable: it does not answer, is not a template, or has no such version.
         BadInput: `version` is neither a version nor a range.
         ProgramMissing: git is not installed.
     """
@@ -206,7 +206,7 @@ def _clone(location: str, clone: Path, shown: str, variables: Mapping[str, str])
         said = re.search(r"fatal: (.*)", str(failed.stderr))
         reason = without_credentials(said[1] if said else str(failed.stderr))
         raise of_full_disk(reason) or TemplateUnavailable(
-            f"the template {shown} cannot be had: {reason}",
+            f"the template {shown} is unavailable: {reason}",
             "--template takes the address of a git repository; check it and your access to it. "
             f"If it asks for a user and a password, {ADVICE}.",
         ) from failed
@@ -264,12 +264,12 @@ def _questions(clone: Path, commit: str, shown: str) -> Questions:
         return Questions.from_config(config, configuration.texts(files))
     except subprocess.CalledProcessError as failed:
         raise TemplateUnavailable(
-            f"{shown} is no template: it has no copier.yml.",
+            f"{shown} is not a template: it has no copier.yml.",
             "--template takes the address of a Copier template in a git repository.",
         ) from failed
     except (yaml.YAMLError, ValueError) as bad:
         raise TemplateUnavailable(
-            f"{shown} is no template that new-service can read: {str(bad).splitlines()[0]}",
+            f"{shown} is not a template that new-service can read: {str(bad).splitlines()[0]}",
             "mend its copier.yml.",
         ) from bad
 
