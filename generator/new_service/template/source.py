@@ -257,16 +257,17 @@ def _commit(clone: Path, revision: str) -> str:
 def _questions(clone: Path, commit: str, shown: str) -> Questions:
     try:
         text = git(clone, "show", f"{commit}:copier.yml")
-        files = clone.with_name(f"template-{commit}")  # it goes when the clone does
-        if _TAKES_FILES.search(text) and not files.exists():
-            _check_out(clone, commit, files)
-        config = configuration.read(text, files)
-        return Questions.from_config(config, configuration.texts(files))
     except subprocess.CalledProcessError as failed:
         raise TemplateUnavailable(
             f"{shown} is not a template: it has no copier.yml.",
             "--template takes the address of a Copier template in a git repository.",
         ) from failed
+    files = clone.with_name(f"template-{commit}")  # it goes when the clone does
+    if _TAKES_FILES.search(text) and not files.exists():
+        _check_out(clone, commit, files)
+    try:
+        config = configuration.read(text, files)
+        return Questions.from_config(config, configuration.texts(files))
     except (yaml.YAMLError, ValueError) as bad:
         raise TemplateUnavailable(
             f"{shown} is not a template that new-service can read: {str(bad).splitlines()[0]}",
@@ -275,13 +276,23 @@ def _questions(clone: Path, commit: str, shown: str) -> Questions:
 
 
 def _check_out(clone: Path, commit: str, folder: Path) -> None:
-    """The files of a commit, in a new folder."""
+    """The files of a commit, in a new folder.
+
+    Raises:
+        BadInput: the disk is full.
+        subprocess.CalledProcessError: git fails for another reason.
+    """
     folder.mkdir()
-    git(
-        clone,
-        *(f"--work-tree={folder}", "checkout", "--force", commit, "--", "."),
-        variables=isolated({}) | {"GIT_INDEX_FILE": str(folder.with_suffix(".index"))},
-    )
+    try:
+        git(
+            clone,
+            *(f"--work-tree={folder}", "checkout", "--force", commit, "--", "."),
+            variables=isolated({}) | {"GIT_INDEX_FILE": str(folder.with_suffix(".index"))},
+        )
+    except subprocess.CalledProcessError as failed:
+        if full := of_full_disk(str(failed.stderr)):
+            raise full from failed
+        raise
 
 
 def _redirect(address: Address, clone: Path) -> dict[str, str]:
