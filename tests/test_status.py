@@ -80,7 +80,7 @@ def test_many_services_are_a_table_and_a_broken_one_is_a_row(
     assert told[3].split(maxsplit=2)[:2] == ["legacy", "!"]
     assert ".copier-answers.yml cannot be read: line 3" in told[3]
     assert "is unavailable" in told[4]
-    assert "no service" in told[5]
+    assert "not a service" in told[5]
     assert told[6].strip() == "1 outdated · 3 cannot be read"
     assert [row["error"] is None for row in rows(*folders, cwd=tmp_path)] == [
         True, True, False, False, False,

@@ -193,4 +193,5 @@ def test_unknown_check(new_service: Run, edited: Path) -> None:
     done = new_service("validate", edited, "--only", "boto", check=False)
 
     assert done.returncode == 2
-    assert done.stderr.startswith("error: unknown check 'boto'.\nhint: possible: provenance")
+    said = "error: unknown check 'boto'.\nhint: did you mean 'boot'? possible: provenance"
+    assert done.stderr.startswith(said)
