@@ -369,7 +369,7 @@ def test_a_repository_that_is_no_template(new_service: Run, tmp_path: Path) -> N
 
     done = new_service("create", "b", "--yes", "--template", repository(folder), check=False)
 
-    refused(done, 4, "no template")
+    refused(done, 4, "is not a template")
     assert [path.name for path in tmp_path.iterdir()] == ["plain"]
 
 
