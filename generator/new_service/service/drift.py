@@ -61,8 +61,7 @@ def drifts(recorded: Sequence[Recorded]) -> dict[Service, Drift]:
         for number, (first, *others) in enumerate(alike.values()):
             template, version = first.template, _version(first.template)
             if version not in exported:
-                folder = scratch / f"template-{number}"
-                exported[version] = template.exported(folder) or template
+                exported[version] = template.exported() or template
             services = [each.service for each in (first, *others)]
             jobs.append((scratch / str(number), exported[version], first.answers, services))
         return {service: each for found in _look_at_all(jobs) for service, each in found.items()}

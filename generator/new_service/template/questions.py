@@ -53,7 +53,7 @@ class Question:
         """`given` in the form that Copier takes.
 
         Raises:
-            BadInput: it is none of the choices, or of another type.
+            BadInput: it is not among the choices, or has another type.
         """
         if self.multiselect:
             return self._several(given)

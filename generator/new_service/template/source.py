@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -68,14 +69,14 @@ class Template:
         """
         return self._in(_choose(self.clone, wanted, self.url))
 
-    def exported(self, folder: Path) -> "Template | None":
+    def exported(self) -> "Template | None":
         """This version as a plain folder, which Copier renders twice as fast without any git.
 
         None where some text asks for what a folder has not.
         """
         if self.asks_origin:
             return None
-        _check_out(self.clone, self.commit, folder)
+        folder = _files(self.clone, self.commit)
         return replace(
             self, url=str(folder), commit="", variables={**self.variables, "PATH": os.devnull}
         )
@@ -262,12 +263,10 @@ def _questions(clone: Path, commit: str, shown: str) -> Questions:
             f"{shown} is not a template: it has no copier.yml.",
             "--template takes the address of a Copier template in a git repository.",
         ) from failed
-    files = clone.with_name(f"template-{commit}")  # it goes when the clone does
-    if _TAKES_FILES.search(text) and not files.exists():
-        _check_out(clone, commit, files)
+    files = _files(clone, commit) if _TAKES_FILES.search(text) else None
     try:
-        config = configuration.read(text, files)
-        return Questions.from_config(config, configuration.texts(files))
+        config = configuration.read(text, files or clone)
+        return Questions.from_config(config, configuration.texts(files) if files else {})
     except (yaml.YAMLError, ValueError) as bad:
         raise TemplateUnavailable(
             f"{shown} is not a template that new-service can read: {str(bad).splitlines()[0]}",
@@ -275,13 +274,16 @@ def _questions(clone: Path, commit: str, shown: str) -> Questions:
         ) from bad
 
 
-def _check_out(clone: Path, commit: str, folder: Path) -> None:
-    """The files of a commit, in a new folder.
+def _files(clone: Path, commit: str) -> Path:
+    """A folder with the files of a commit, made once; it goes when the clone does.
 
     Raises:
         BadInput: the disk is full.
         subprocess.CalledProcessError: git fails for another reason.
     """
+    folder = clone.with_name(f"template-{commit}")
+    if folder.exists():
+        return folder
     folder.mkdir()
     try:
         git(
@@ -290,9 +292,11 @@ def _check_out(clone: Path, commit: str, folder: Path) -> None:
             variables=isolated({}) | {"GIT_INDEX_FILE": str(folder.with_suffix(".index"))},
         )
     except subprocess.CalledProcessError as failed:
+        shutil.rmtree(folder, ignore_errors=True)  # whoever asks again must not get half of them
         if full := of_full_disk(str(failed.stderr)):
             raise full from failed
         raise
+    return folder
 
 
 def _redirect(address: Address, clone: Path) -> dict[str, str]:
