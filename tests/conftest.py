@@ -206,7 +206,7 @@ def questions_of(template: Path) -> Questions:
     with tempfile.TemporaryDirectory() as folder:
         files = copy_template(Path(folder, "t"), template)
         config = configuration.read((files / "copier.yml").read_text("utf-8"), files)
-        return Questions.from_config(config, configuration.texts(files))
+        return Questions.from_config(config, files)
 
 
 def of_all_modules() -> Iterator[Combination]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -185,3 +186,20 @@ def test_jinja_compiles_as_rendering_expects() -> None:
     taken = run(sys.executable, "-c", script).stdout.split()
     message = f"Jinja {version('jinja2')} compiles differently: adapt rendering.py"
     assert taken == ["self", "source", "name", "filename", "raw", "defer_init"], message
+
+
+def test_every_file_of_ours_is_linted_and_typed() -> None:
+    paths = run("git", "ls-files", "*.py", cwd=ROOT).stdout.splitlines()
+    # What is rendered, and the module that tests render, are checked where they are rendered.
+    ours = {path for path in paths if not path.startswith(("template/", "tests/metrics/"))}
+
+    linted = run(
+        sys.executable, "-m", "ruff", "check", "--show-files", cwd=ROOT
+    ).stdout.splitlines()
+    assert ours - {Path(path).relative_to(ROOT).as_posix() for path in linted} == set()
+
+    mypy = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["mypy"]
+    typed = {path for path in ours if path.startswith(tuple(mypy["files"]))}
+    assert ours - typed == set()
+    left_out = re.compile("|".join(mypy["exclude"]))
+    assert [path for path in sorted(typed) if left_out.search(path)] == []

@@ -140,7 +140,7 @@ def test_importing_a_service_warns_of_nothing(service: Path) -> None:
 
 def test_a_wrong_setting_stops_the_start_in_words(service: Path) -> None:
     python = service / ".venv" / "bin" / "python"
-    command = [python, "-m", "uvicorn", "orders_api.main:app", "--port", "0"]
+    command = (python, "-m", "uvicorn", "orders_api.main:app", "--port", "0")
     stopped = run(*command, cwd=service, env={"APP_LOG_LEVEL": "loud"}, check=False)
 
     assert stopped.returncode != 0

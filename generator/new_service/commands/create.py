@@ -22,7 +22,7 @@ from ..template import source, team
 from ..template.addresses import ADVICE, resolved
 from ..template.conditions import Conditions, check_choices, unanswered
 from ..template.questions import Answers, Questions
-from ..template.rendering import render
+from ..template.rendering import import_copier_meanwhile, render
 from ..template.wishes import Wishes, modules_in
 from . import preview
 from .asking import Asking
@@ -55,6 +55,7 @@ def create(wishes: ToCreate, report: Report) -> None:
     if wishes.lock and not wishes.dry_run:
         find_uv()  # its absence is told before anything is asked
     ours = team.read()
+    import_copier_meanwhile()
     url = team.template_url(wishes.template, ours)
     with source.opened(url, wishes.template_version or ours.template_version) as template:
         surrounded = _is_surrounded(parent, wishes)

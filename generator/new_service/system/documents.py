@@ -7,6 +7,15 @@ import yaml
 from .errors import BadInput
 
 
+def parsed(text: str) -> object:
+    """What a YAML document says, read by libyaml, which is ten times as fast as PyYAML's own.
+
+    Raises:
+        yaml.YAMLError: it is not YAML.
+    """
+    return yaml.load(text, yaml.CSafeLoader)
+
+
 def mapping_in(path: Path, called: str, hint: str) -> dict[object, object]:
     """What the YAML file at `path` maps; errors name it as `called`.
 
@@ -14,7 +23,7 @@ def mapping_in(path: Path, called: str, hint: str) -> dict[object, object]:
         BadInput: it is not there, cannot be read, or maps nothing.
     """
     try:
-        content = yaml.safe_load(path.read_text("utf-8"))
+        content = parsed(path.read_text("utf-8"))
     except FileNotFoundError as missing:
         raise BadInput(f"{called} is missing.", hint) from missing
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as bad:

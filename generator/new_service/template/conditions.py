@@ -8,8 +8,7 @@ from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING
 
-import yaml
-
+from ..system.documents import parsed
 from ..system.errors import BadInput, invalid_answer
 from .questions import Answers, Question, Questions
 
@@ -25,7 +24,7 @@ class Conditions:
 
     def __init__(self, questions: Questions) -> None:
         self._questions = questions
-        self._parsed = cache(yaml.safe_load)
+        self._parsed = cache(parsed)
         jinja = _environment(questions)
         # The same few texts are read for every combination.
         jinja.filters["from_yaml"] = self._parsed
@@ -160,12 +159,12 @@ def unanswered(questions: Questions, answers: Answers) -> list[str]:
 
 def _environment(questions: Questions) -> "SandboxedEnvironment":
     """Jinja as Copier sets it up; slow to import."""
-    from jinja2 import DictLoader, StrictUndefined
+    from jinja2 import FileSystemLoader, StrictUndefined
     from jinja2.sandbox import SandboxedEnvironment
     from jinja2_ansible_filters import AnsibleCoreFiltersExtension
 
     jinja = SandboxedEnvironment(
-        loader=DictLoader(questions.files),
+        loader=FileSystemLoader(questions.root or []),
         extensions=[AnsibleCoreFiltersExtension],
         auto_reload=False,
     )

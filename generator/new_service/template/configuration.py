@@ -31,15 +31,6 @@ def read(text: str, root: Path) -> dict[str, object]:
     return config | joined
 
 
-def texts(folder: Path) -> dict[str, str]:
-    """The files below `folder`, each by its path there, for Jinja that includes them."""
-    return {
-        file.relative_to(folder).as_posix(): file.read_text("utf-8", errors="replace")
-        for file in folder.rglob("*")
-        if file.is_file() and not file.is_symlink()
-    }
-
-
 def _flat(documents: Iterator[object] | list[object]) -> Iterator[object]:
     """Without what is empty; what `!include` brings is a list of documents."""
     for each in documents:
@@ -49,11 +40,11 @@ def _flat(documents: Iterator[object] | list[object]) -> Iterator[object]:
             yield each
 
 
-def _loader(root: Path) -> type[yaml.SafeLoader]:
-    class Loader(yaml.SafeLoader):
+def _loader(root: Path) -> type[yaml.CSafeLoader]:
+    class Loader(yaml.CSafeLoader):
         """Knows `!include PATTERN`."""
 
-    def include(loader: yaml.SafeLoader, node: yaml.Node) -> list[object]:
+    def include(loader: yaml.CSafeLoader, node: yaml.Node) -> list[object]:
         pattern = node.value if isinstance(node, yaml.ScalarNode) else ""
         is_inside = not Path(pattern).is_absolute()
         # Sorted, since the order in which questions are asked follows from it.

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Self, cast
 
 from ..system.errors import BadInput
@@ -113,14 +114,14 @@ class Questions:
     """Whether an answer is computed from the template's address or version."""
     known_good: str | None
     """A day, `YYYY-MM-DD`: services lock to the newest packages of it."""
-    files: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """The template's files by path, where its questions take something from them."""
+    root: Path | None = None
+    """The folder of the template, from whose files its questions may take something."""
     jinja: Mapping[str, object] = field(default_factory=dict)
     """How Jinja is set up (`_envops`)."""
 
     @classmethod
-    def from_config(cls, config: object, files: Mapping[str, str] | None = None) -> Self:
-        """Read a parsed copier.yml.
+    def from_config(cls, config: object, root: Path | None = None) -> Self:
+        """Read the parsed copier.yml of the template in the folder `root`.
 
         Raises:
             ValueError: its form is not that of a Copier template's configuration.
@@ -146,7 +147,7 @@ class Questions:
             ),
             kept=[str(each) for each in config.get("_skip_if_exists") or []],
             known_good=None if known_good is None else str(known_good),
-            files=files or {},
+            root=root,
             jinja=dict(cast("dict[str, object]", config.get("_envops") or {})),
         )
 

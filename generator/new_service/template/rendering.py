@@ -13,7 +13,14 @@ from threading import Thread
 from types import CodeType
 from typing import cast
 
-from ..system.errors import BadInput, NewServiceError, TemplateUnavailable, invalid_answer, of_full_disk, of_system
+from ..system.errors import (
+    BadInput,
+    NewServiceError,
+    TemplateUnavailable,
+    invalid_answer,
+    of_full_disk,
+    of_system,
+)
 from .questions import Answers
 from .source import Template
 

@@ -14,16 +14,14 @@ import yaml
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import Version
 
-from . import configuration
-from .addresses import ADVICE, Address, without_credentials
 from ..system.errors import BadInput, ProgramMissing, TemplateUnavailable, of_full_disk
 from ..system.git import RELEASE, describe, git, isolated, names
 from ..system.places import place
+from . import configuration
+from .addresses import ADVICE, Address, without_credentials
 from .questions import ORIGIN, Questions
 
 _CLONE_SECONDS = 120
-# A copier.yml that takes something from other files of the template.
-_TAKES_FILES = re.compile(r"!include\b|\{%[-+]?\s*(include|import|from|extends)\b")
 
 
 @dataclass(frozen=True)
@@ -190,10 +188,11 @@ def _clone(location: str, clone: Path, shown: str, variables: Mapping[str, str])
     try:
         git(
             clone.parent,
-            "-c", "core.fsync=none", "clone", "--quiet", "--mirror", "--", location, str(clone),
+            *("-c", "core.fsync=none", "clone", "--quiet", "--mirror"),
+            *("--shared", "--", location, str(clone)),  # of a checkout, no object is copied
             timeout=_CLONE_SECONDS,
             variables=variables,
-        )  # fmt: skip
+        )
     except FileNotFoundError as missing:
         raise ProgramMissing(
             "git is not installed.", "install git and put it on PATH."
@@ -256,17 +255,15 @@ def _commit(clone: Path, revision: str) -> str:
 
 
 def _questions(clone: Path, commit: str, shown: str) -> Questions:
-    try:
-        text = git(clone, "show", f"{commit}:copier.yml")
-    except subprocess.CalledProcessError as failed:
+    files = _files(clone, commit)
+    if not (file := files / "copier.yml").is_file():
         raise TemplateUnavailable(
             f"{shown} is not a template: it has no copier.yml.",
             "--template takes the address of a Copier template in a git repository.",
-        ) from failed
-    files = _files(clone, commit) if _TAKES_FILES.search(text) else None
+        )
     try:
-        config = configuration.read(text, files or clone)
-        return Questions.from_config(config, configuration.texts(files) if files else {})
+        config = configuration.read(file.read_text("utf-8"), files)
+        return Questions.from_config(config, files)
     except (yaml.YAMLError, ValueError) as bad:
         raise TemplateUnavailable(
             f"{shown} is not a template that new-service can read: {str(bad).splitlines()[0]}",
@@ -288,7 +285,7 @@ def _files(clone: Path, commit: str) -> Path:
     try:
         git(
             clone,
-            *(f"--work-tree={folder}", "checkout", "--force", commit, "--", "."),
+            *(f"--work-tree={folder}", "read-tree", "--reset", "-u", commit),
             variables=isolated({}) | {"GIT_INDEX_FILE": str(folder.with_suffix(".index"))},
         )
     except subprocess.CalledProcessError as failed:
