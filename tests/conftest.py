@@ -203,10 +203,8 @@ def combinations(strength: str) -> list[Combination]:
 
 def questions_of(template: Path) -> Questions:
     """What a template asks that is not committed."""
-    with tempfile.TemporaryDirectory() as folder:
-        files = copy_template(Path(folder, "t"), template)
-        config = configuration.read((files / "copier.yml").read_text("utf-8"), files)
-        return Questions.from_config(config, files)
+    config = configuration.read((template / "copier.yml").read_text("utf-8"), template)
+    return Questions.from_config(config, template)
 
 
 def of_all_modules() -> Iterator[Combination]:

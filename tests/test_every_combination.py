@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from conftest import MODULES, run
+from conftest import COMMAND, MODULES, run
 from new_service.combining.combinations import Combination
 
 RUFF = Path(sys.executable).with_name("ruff")
@@ -67,3 +68,20 @@ def test_what_programs_read_can_be_read(every_choice_of_modules: dict[Path, Comb
                 yaml.safe_load(text)
             elif file.endswith(".json"):
                 json.loads(text)
+
+
+@pytest.mark.xdist_group("every combination")
+def test_what_status_renders_is_what_copier_renders(
+    every_choice_of_modules: dict[Path, Combination], template: Path, tmp_path: Path
+) -> None:
+    services = [tmp_path / str(number) for number in range(len(every_choice_of_modules))]
+    for rendered, service in zip(every_choice_of_modules, services, strict=True):
+        shutil.copytree(rendered, service)
+        with (service / ".copier-answers.yml").open("a") as answers:
+            answers.write(f"_commit: v1.0.0\n_src_path: {template}\n")
+    told = json.loads(run(COMMAND, "status", *services, "--json", cwd=tmp_path).stdout)
+
+    assert len(told["services"]) > 40
+    for each in told["services"]:
+        assert each["error"] is None
+        assert each["modified"] == each["deleted"] == each["leftovers"] == []

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from conftest import COMMAND, run
+import tiny
+from conftest import COMMAND, repository, run
 from shop import FAST, create, edit, failure
 
 
@@ -125,3 +126,16 @@ def test_an_unreadable_service_fails_the_check(tmp_path: Path) -> None:
 
 def test_status_outside_of_a_service_says_so(tmp_path: Path) -> None:
     assert "is not in a service" in failure(run(COMMAND, "status", cwd=tmp_path, check=False), 2)
+
+
+def test_what_a_service_did_not_choose_may_be_included(tmp_path: Path) -> None:
+    words = "template/{{ 'beta' if 'beta' in modules }}/words.txt"
+    files = {words: "hello", "template/said.txt.jinja": f'{{% include "{words}" %}}'}
+    template = repository(tiny.write(tmp_path / "template", tiny.FILES | files), tag="v1.0.0")
+    options = ("--yes", "--no-lock", "--no-git", "--template", template)
+    run(COMMAND, "create", "plain", *options, cwd=tmp_path)
+    (row,) = rows(tmp_path / "plain", cwd=tmp_path)
+
+    assert (tmp_path / "plain" / "said.txt").read_text() == "hello"
+    assert row["modified"] == row["deleted"] == []
+    assert row["error"] is None

@@ -1,7 +1,6 @@
 """The command line: each command is a signature and one call. Errors are printed here alone."""
 
 import errno
-import gc
 import os
 import signal
 import subprocess
@@ -404,7 +403,6 @@ def modules(as_json: Json = False) -> None:
 def main() -> NoReturn:
     """Run the command line and exit with the code that product.md's table gives."""
     choose()
-    gc.set_threshold(100_000)  # a command is short, and most of what it makes lives to its end
     output = streams.prepare()
     completion.join_assignments()
     for number in (signal.SIGTERM, signal.SIGHUP):

@@ -58,9 +58,12 @@ def smoke(wishes: ToTry, report: Report) -> int:
     ours = team.read()
     url = team.template_url(None, ours)
     with source.opened(url, ours.template_version) as template:
-        questions = template.questions
-    if url:  # for the commands of each trial: services do not record a password
-        os.environ["NEW_SERVICE_TEMPLATE"] = url if template.had_credentials else template.url
+        if url:  # for the commands of each trial: services do not record a password
+            os.environ["NEW_SERVICE_TEMPLATE"] = url if template.had_credentials else template.url
+        return _smoke(wishes, template.questions, report)
+
+
+def _smoke(wishes: ToTry, questions: Questions, report: Report) -> int:
     given = wishes.given(questions)
     everything = combine(questions, wishes.strength, given)
     chosen = shard_of(everything, wishes.shard)

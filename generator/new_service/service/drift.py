@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import shutil
+import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -12,8 +13,9 @@ from pathlib import Path
 from threading import Thread
 
 from ..system.errors import NewServiceError, of_system
-from ..system.git import is_inside_work_tree, left_out
+from ..system.git import check_refusal, left_out
 from ..system.places import place
+from ..template.export import Export
 from ..template.questions import Answers
 from ..template.rendering import render
 from ..template.source import Template
@@ -55,15 +57,16 @@ def drifts(recorded: Sequence[Recorded]) -> dict[Service, Drift]:
     alike: defaultdict[tuple[object, ...], list[Recorded]] = defaultdict(list)
     for each in recorded:
         alike[each.rendering].append(each)
-    exported: dict[tuple[str, str], Template] = {}
+    exports: dict[tuple[str, str], Export] = {}
     jobs: list[_Job] = []
     with place() as scratch:
         for number, (first, *others) in enumerate(alike.values()):
             template, version = first.template, _version(first.template)
-            if version not in exported:
-                exported[version] = template.exported() or template
+            if version not in exports:
+                exports[version] = Export(template, scratch / f"template-{len(exports)}")
             services = [each.service for each in (first, *others)]
-            jobs.append((scratch / str(number), exported[version], first.answers, services))
+            chosen = exports[version].chosen_by(first.answers)
+            jobs.append((scratch / str(number), chosen, first.answers, services))
         return {service: each for found in _look_at_all(jobs) for service, each in found.items()}
 
 
@@ -126,15 +129,22 @@ def _compare(rendered: Path, service: Service) -> Drift:
             elif _content(path) != _content(service.folder / name):
                 modified.append(name)
         # What a sparse working tree leaves out is in git still.
-        if deleted and is_inside_work_tree(service.folder):
-            kept = set(left_out(service.folder))
-            deleted = [each for each in deleted if each not in kept]
+        kept = set(_left_out(service.folder)) if deleted else set()
+        deleted = [each for each in deleted if each not in kept]
         left = {path.relative_to(service.folder).as_posix() for _, path in residues(service)}
         return Drift(modified, deleted, sorted(left))
     except NewServiceError as error:
         return Drift(error=error.message)
     except OSError as failed:
         return Drift(error=of_system(failed).message)
+
+
+def _left_out(folder: Path) -> list[str]:
+    try:
+        return left_out(folder)
+    except subprocess.CalledProcessError as failed:
+        check_refusal(folder, failed)
+        return []  # there is no repository
 
 
 def _content(path: Path) -> bytes | str | None:

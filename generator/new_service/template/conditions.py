@@ -3,7 +3,7 @@
 So it is known when a question is asked, what is wrong with an answer, and which modules are needed.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING
@@ -48,6 +48,21 @@ class Conditions:
             if not left:
                 break  # what is computed after the last one tells nothing
         return names
+
+    def empty(self, texts: Iterable[str], answers: Mapping[str, object]) -> list[str]:
+        """Those of `texts` that are empty where `answers` are given, and the rest are defaults."""
+        from jinja2 import TemplateError
+
+        known: dict[str, object] = {}
+        for question, known in self._in_order(answers):
+            if not self._applies(question, known):
+                known.pop(question.name, None)  # its default counts
+        found = []
+        for text in texts:
+            with suppress(TemplateError):  # it asks for what only Copier knows
+                if not self._compiled(text).render(known):
+                    found.append(text)
+        return found
 
     def objection(self, name: str, answers: Mapping[str, object]) -> str:
         """What the validator of the question `name` says; nothing if all is well."""
