@@ -440,8 +440,11 @@ def test_a_python_that_is_not_here_leaves_its_pairs_uncovered(
     python = "{{ '>=3.11' if colour == 'red' else '>=3.99' }}"
     project.write_text(project.read_text().replace(">=3.11", python))
     repository(tmp_path / "tiny", tag="v1.1.0")
-    done = smoke("--json", "--strength", "1")
+    strict = smoke("--strength", "1")
+    done = smoke("--json", "--strength", "1", "--allow-skips")
 
+    assert strict.returncode == 1
+    assert "1 could not be tried; --allow-skips accepts that." in strict.stdout
     document = json.loads(done.stdout)
     skipped = {each["answers"]["colour"]: each["skipped"] for each in document["combinations"]}
     assert "3.99" in skipped["blue"]

@@ -373,6 +373,9 @@ def smoke(
     format_: Annotated[
         str, typer.Option("--format", metavar="text|json|github|gitlab", help="How to list them.")
     ] = "text",
+    allow_skips: Annotated[
+        bool, typer.Option("--allow-skips", help="Accept what this machine cannot try.")
+    ] = False,
 ) -> None:
     """Try combinations of answers that together cover the template's options."""
     from .commands import smoke as smoking
@@ -388,6 +391,7 @@ def smoke(
         junit=junit,
         data=data or [],
         data_file=data_file,
+        allow_skips=allow_skips,
     )
     raise typer.Exit(smoking.smoke(wishes, Report(as_json=as_json)))
 

@@ -42,10 +42,13 @@ class ToTry(Wishes):
     newest: bool = False
     keep: Path | None = None
     junit: Path | None = None
+    allow_skips: bool = False
 
 
 def smoke(wishes: ToTry, report: Report) -> int:
-    """Try the combinations, or list them; 0 if all is well, 1 if one failed.
+    """Try the combinations, or list them; 0 if all is well, 1 if one failed or was not tried.
+
+    This machine may lack what one needs, such as a Python; `allow_skips` accepts that.
 
     Raises:
         NewServiceError: an option has a value that it does not take, or nothing can be chosen.
@@ -84,7 +87,12 @@ def _smoke(wishes: ToTry, questions: Questions, report: Report) -> int:
     if wishes.junit is not None:
         write_junit(wishes.junit, {each.id: each.results for each in trials})
     total = len(pairs(questions, combine(questions, "all", given)))
-    return _conclude(trials, questions, total, report)
+    _conclude(trials, questions, total, report)
+    skipped = [each for each in trials if each.obstacle]
+    if skipped and not wishes.allow_skips:
+        report.say(f"  {len(skipped)} could not be tried; --allow-skips accepts that.")
+        return 1
+    return 1 if any(each.failed for each in trials) else 0
 
 
 @contextmanager
@@ -148,7 +156,7 @@ def _tell(trial: Trial, report: Report) -> None:
             report.say(f"        {line}")
 
 
-def _conclude(trials: list[Trial], questions: Questions, total: int, report: Report) -> int:
+def _conclude(trials: list[Trial], questions: Questions, total: int, report: Report) -> None:
     executed = [each.answers for each in trials if not each.obstacle]
     covered = len(pairs(questions, executed))
     failed = [each for each in trials if each.failed]
@@ -175,7 +183,6 @@ def _conclude(trials: list[Trial], questions: Questions, total: int, report: Rep
             "pairs_covered": covered,
         }
     )
-    return 1 if failed else 0
 
 
 def _again(trial: Trial) -> str:
