@@ -53,8 +53,8 @@ def _possible(questions: Questions, given: Mapping[str, object]) -> list[Row]:
     options = _options(questions, _with_needs(conditions, given))
     if not options:
         raise BadInput(
-            "the template asks nothing that has choices.",
-            "it makes one service; try that with create and validate.",
+            "the template asks no question with choices.",
+            "it renders one service; try it with create and validate.",
         )
     seen: dict[tuple[object, ...], Row] = {}
     for values in itertools.product(*options.values()):
@@ -64,7 +64,7 @@ def _possible(questions: Questions, given: Mapping[str, object]) -> list[Row]:
             seen[values] = row
     if not seen:
         raise BadInput(
-            "no combination has these answers.", "see which ones go together: smoke --list."
+            "no combination has these answers.", "list those that are possible: smoke --list."
         )
     return list(seen.values())
 
@@ -134,10 +134,10 @@ def shard_of(combinations: list[Combination], shard: str | None) -> list[Combina
         return combinations
     position, _, parts = shard.partition("/")
     if not (position.isdecimal() and parts.isdecimal() and 1 <= int(position) <= int(parts)):
-        raise BadInput(f"{shard!r} is no part.", "write the first of four parts as --shard 1/4.")
+        raise BadInput(f"{shard!r} is not a part.", "write the first of four parts as --shard 1/4.")
     if int(parts) > len(combinations):
         raise BadInput(
-            f"{len(combinations)} combinations do not make {parts} parts.",
+            f"{len(combinations)} combinations cannot be split into {parts} parts.",
             f"the most is --shard {min(int(position), len(combinations))}/{len(combinations)}.",
         )
     loads: list[list[int]] = [[] for _ in range(int(parts))]

@@ -57,7 +57,7 @@ def smoke(wishes: ToTry, report: Report) -> int:
     if wishes.format not in _FORMATS:
         raise BadInput(f"unknown format {wishes.format!r}.", f"possible: {', '.join(_FORMATS)}.")
     if wishes.jobs < 1:
-        raise BadInput(f"{wishes.jobs} jobs would do nothing.", "the least is --jobs 1.")
+        raise BadInput(f"{wishes.jobs} jobs would try nothing.", "the least is --jobs 1.")
     ours = team.read()
     url = team.template_url(None, ours)
     with source.opened(url, ours.template_version) as template:
@@ -109,7 +109,7 @@ def _folder(keep: Path | None) -> Iterator[Path]:
 def _check_free(trials: list[Trial]) -> None:
     for each in trials:
         if each.folder.exists():
-            raise BadInput(f"{each.folder} exists already.", "keep them in an empty folder.")
+            raise BadInput(f"{each.folder} exists already.", "name an empty folder with --keep.")
 
 
 def _run(trials: list[Trial], jobs: int, folder: Path, report: Report) -> None:
@@ -165,7 +165,7 @@ def _conclude(trials: list[Trial], questions: Questions, total: int, report: Rep
         f"  {len(failed)} of {len(trials)} failed." if failed else f"  all {len(executed)} passed."
     )
     for each in failed:
-        report.say(f"  again: {_again(each)}")
+        report.say(f"  repeat: {_again(each)}")
     report.document(
         {
             "combinations": [

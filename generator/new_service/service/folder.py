@@ -84,7 +84,9 @@ class Service:
         try:
             return tomllib.loads(path.read_text("utf-8"))
         except (OSError, ValueError) as bad:
-            raise BadInput(f"{path} cannot be read: {bad}", "mend it; it is TOML.") from bad
+            raise BadInput(
+                f"{path} cannot be read: {bad}", "correct it; it is a TOML file."
+            ) from bad
 
     def setting(self, *keys: str) -> object:
         """The value at a path of keys in pyproject.toml, None where it leads nowhere."""
@@ -103,7 +105,7 @@ class Service:
         pin = self.setting("tool", "new-service", "template-version")
         if not isinstance(pin, str | None):
             raise BadInput(
-                f"the pin {pin!r} in pyproject.toml is no text.",
+                f"the pin {pin!r} in pyproject.toml is not text.",
                 "write [tool.new-service] template-version like '~=1.4'.",
             )
         return pin
@@ -121,7 +123,7 @@ class Service:
         found = dict(each for each in tasks if each is not None)
         if None in tasks:
             raise BadInput(
-                "[tool.new-service] checks in pyproject.toml is no list of names.",
+                "[tool.new-service] checks in pyproject.toml is not a list of names.",
                 'write it like checks = ["lint", { name = "worker", task = "try-worker" }].',
             )
         return found
@@ -185,7 +187,7 @@ def _choose(folder: Path, names: list[str]) -> str:
             return found[0]
     raise BadInput(
         f"{folder} has several answers files: {', '.join(names)}.",
-        "choose the one of the service with --answers-file.",
+        "name the one of the service with --answers-file.",
     )
 
 

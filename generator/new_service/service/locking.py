@@ -12,7 +12,7 @@ from ..template.source import Template
 from .workspace import around, settings
 
 # The service is in none; the folder in which it is made or changed would be.
-_CLAIMED = "the uv workspace around it takes in all folders here"
+_CLAIMED = "the uv workspace around it includes all folders here"
 
 
 def lock(folder: Path, template: Template, step: Step) -> bool:
@@ -106,7 +106,7 @@ def _tell_personal(folder: Path, step: Step) -> None:
     personal = sorted(has - settings(folder).keys())
     if personal:
         step.mark = "!"
-        step.detail += f", by your own uv settings: {', '.join(personal)}"
+        step.detail += f", with your own uv settings: {', '.join(personal)}"
 
 
 def _versions(lock: Path) -> dict[str, Version]:

@@ -25,7 +25,7 @@ def pin_of(service: Service) -> SpecifierSet | None:
         return SpecifierSet(pin)
     except InvalidSpecifier as bad:
         raise BadInput(
-            f"the pin {pin!r} in pyproject.toml is no range of versions.",
+            f"the pin {pin!r} in pyproject.toml is not a range of versions.",
             "write [tool.new-service] template-version like '~=1.4' or '>=1.2,<2'.",
         ) from bad
 
@@ -47,7 +47,7 @@ def newest_inside(template: Template, pin: SpecifierSet | None) -> str:
     if found is None:
         raise TemplateUnavailable(
             f"no version of the template matches the pin '{pin}'.",
-            "mend template-version in pyproject.toml; versions there are: "
+            "correct template-version in pyproject.toml; available versions: "
             f"{newest_few(template.clone)}.",
         )
     return str(found)
@@ -76,7 +76,7 @@ def target_of(template: Template, recorded: Template, service: Service, to: str 
         if to:
             raise BadInput(
                 f"the service has {recorded.version} already; {target.version} is older.",
-                "an update is undone by git: git revert the commit that made it.",
+                "to undo an update, git revert its commit.",
             )
         return recorded
     return target

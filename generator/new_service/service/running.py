@@ -140,7 +140,7 @@ def allowed_seconds() -> float:
     given = os.environ.get("NEW_SERVICE_CHECK_SECONDS", "1200")
     if not given.isdecimal() or int(given) == 0:
         raise BadInput(
-            f"NEW_SERVICE_CHECK_SECONDS is {given!r}.", "give it a whole number, such as 1200."
+            f"NEW_SERVICE_CHECK_SECONDS is {given!r}.", "set it to a whole number, such as 1200."
         )
     return int(given)
 

@@ -28,10 +28,10 @@ def reported(failed: Exception) -> Bug:
     """Write a report of `failed`; the error names its place, or why it could not be written."""
     what = _without_secrets(traceback.format_exception_only(failed)[-1])
     try:
-        place = f"send {_write(failed)}, which says more, to whoever maintains new-service."
+        place = f"send {_write(failed)}, which has the details, to whoever maintains new-service."
     except OSError as full:
         reason = of_system(full).message
-        place = f"no report could be written ({reason}); NEW_SERVICE_DEBUG=1 prints what it says."
+        place = f"no report could be written ({reason}); NEW_SERVICE_DEBUG=1 prints the traceback."
     return Bug(f"a bug in new-service: {what}", place)
 
 

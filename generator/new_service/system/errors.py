@@ -54,11 +54,11 @@ def of_system(failed: OSError) -> BadInput:
     given = (failed.filename, failed.filename2)
     paths = [os.fsdecode(each) for each in given if isinstance(each, str | bytes | os.PathLike)]
     reason = failed.strerror or str(failed) or type(failed).__name__
-    hint = "see to that"
+    hint = "fix that"
     if failed.errno in _FULL:
         hint = "make room there" if paths else _MAKE_ROOM
     elif failed.errno in _FORBIDDEN:
-        hint = "see to its permissions"
+        hint = "check its permissions"
     return BadInput(
         ": ".join([" -> ".join(paths), reason] if paths else [reason]) + ".",
         f"{hint}, and run the command again.",
@@ -77,4 +77,4 @@ def of_program(failed: subprocess.CalledProcessError) -> BadInput:
     name = Path(failed.cmd[0]).name
     said = failed.stderr or f"exit code {failed.returncode}"
     said = said.decode("utf-8", "replace") if isinstance(said, bytes) else said
-    return BadInput(f"{name} failed: {said}", "see to that, and run the command again.")
+    return BadInput(f"{name} failed: {said}", "fix that, and run the command again.")

@@ -62,7 +62,7 @@ def several(label: str, options: Sequence[Option], chosen: Sequence[str]) -> lis
 
     asked = questionary.checkbox(
         label, _choices(options, chosen), qmark="?",
-        instruction="(space chooses, enter goes on)", erase_when_done=True,
+        instruction="(space selects, enter continues)", erase_when_done=True,
     )  # fmt: skip
     return cast("list[str]", _answer(asked))
 

@@ -85,9 +85,9 @@ class Report:
     def obstacle(self) -> str:
         """Why nobody can be asked anything; empty if somebody can."""
         if not (sys.stdin.isatty() and sys.stdout.isatty()):
-            return "there is nobody to ask"
+            return "nothing can be asked without a terminal"
         if self.as_json:
-            return "with --json nothing is asked"
+            return "nothing is asked with --json"
         if _is_dumb():
             return "this terminal shows no prompts (TERM=dumb)"
         return ""

@@ -175,7 +175,7 @@ def _in_our_words(template: Template, folder: Path, variables: Mapping[str, str]
     except ProcessExecutionError as failed:
         raise of_full_disk(failed.stderr) or TemplateUnavailable(
             f"git cannot read the template: {failed.stderr}",
-            "check git, the template, and the room for temporary files.",
+            "check git, the template, and the space for temporary files.",
         ) from failed
     except (copier.errors.CopierError, TemplateError, *_FROM_WITHIN) as failed:
         if (error := _told(failed, folder)) is None:

@@ -39,14 +39,14 @@ def read() -> Team:
     if not path.is_file():
         if named:
             raise BadInput(
-                f"NEW_SERVICE_CONFIG names {named}, which is no file.", "write it or unset it."
+                f"NEW_SERVICE_CONFIG names {named}, which is not a file.", "write it or unset it."
             )
         return Team()
     try:
         content = tomllib.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as bad:
         raise BadInput(
-            f"the team file {path} cannot be read: {bad}", "mend it; it is TOML."
+            f"the team file {path} cannot be read: {bad}", "correct it; it is a TOML file."
         ) from bad
     return _team(content, path)
 
