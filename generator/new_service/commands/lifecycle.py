@@ -1,4 +1,4 @@
-"""Change a service that lives: add or remove modules, or update it. One engine does all three."""
+"""Change an existing service: add or remove modules, or update it. One engine does all three."""
 
 import shlex
 
@@ -99,7 +99,7 @@ def update(to: str | None, wishes: ToChange, report: Report) -> int:
 
 
 def _given(engine: Engine, questions: Questions) -> Answers:
-    """The answers that are given; a file of all answers names the modules, too.
+    """The given answers; a file of all answers may name the service's modules, too.
 
     Raises:
         BadInput: one is not an answer, or they name other modules.
