@@ -153,7 +153,7 @@ class Trial:
         yield Result.of("as before", partial(compare, self.folder, commits, kept))
 
     def _module(self) -> str | None:
-        """The module to change, another one each time: one that is absent, or that no other needs."""
+        """The module to change, another each time: one that is absent, or that no other needs."""
         chosen = modules_in(self.answers)
         conditions = Conditions(self.questions)
         needed = {need for each in chosen for need in conditions.needs(each, self.answers)}

@@ -1,4 +1,4 @@
-"""Which versions of its template a service accepts, and which of them is the one to move to."""
+"""Which versions of its template a service accepts, and which of them `update` moves to."""
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import Version
@@ -16,7 +16,7 @@ def pin_of(service: Service) -> SpecifierSet | None:
     """The range that a service accepts; None if it has no pin.
 
     Raises:
-        BadInput: its pin is no range of versions.
+        BadInput: its pin is not a range of versions.
     """
     pin = service.pin
     if pin is None:
@@ -31,15 +31,15 @@ def pin_of(service: Service) -> SpecifierSet | None:
 
 
 def pin_as_answer(service: Service, target: Template) -> Answers:
-    """The pin as its owner has it, for the files of `target` that repeat it."""
+    """The owner's pin, for the files of `target` that repeat it."""
     return {_PIN: service.pin or ""} if _PIN in target.questions.asked else {}
 
 
 def newest_inside(template: Template, pin: SpecifierSet | None) -> str:
-    """The newest version that a pin accepts; without a pin, what `template` was opened with.
+    """The newest version that a pin accepts; without a pin, the one of `template`.
 
     Raises:
-        TemplateUnavailable: it accepts none of those there are.
+        TemplateUnavailable: the pin accepts no existing version.
     """
     if pin is None:
         return template.version
@@ -54,7 +54,7 @@ def newest_inside(template: Template, pin: SpecifierSet | None) -> str:
 
 
 def target_of(template: Template, recorded: Template, service: Service, to: str | None) -> Template:
-    """The version to move a service to from `recorded`, which is the answer if none is newer.
+    """The version to move a service to; `recorded`, its own, if none is newer.
 
     Raises:
         BadInput: `to` lies outside the pin, or is older than what the service has.

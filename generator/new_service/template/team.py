@@ -1,4 +1,4 @@
-"""The team file: where a platform team says once what its people should use."""
+"""The team file, in which a platform team sets the template and its defaults."""
 
 import os
 import tomllib
@@ -11,7 +11,7 @@ from .questions import Answers, Questions
 
 @dataclass(frozen=True)
 class Team:
-    """What the team file says; empty where there is none."""
+    """The content of the team file; empty if there is none."""
 
     template: str | None = None
     template_version: str | None = None
@@ -19,7 +19,7 @@ class Team:
     path: Path = Path()
 
     def defaults_for(self, questions: Questions) -> Answers:
-        """The defaults for a version of a template; keys that it does not ask are left out.
+        """The defaults for a version of a template, except for questions that it does not ask.
 
         Raises:
             BadInput: one is not an answer to its question.
