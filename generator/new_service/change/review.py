@@ -38,7 +38,7 @@ class Review:
     ignored: list[Ignored] = field(default_factory=list)
     """New files that a rule of git ignores."""
     variables: list[str] = field(default_factory=list)
-    """What was added to `.env`."""
+    """What came into `.env`."""
 
     @property
     def document(self) -> dict[str, object]:

@@ -70,7 +70,8 @@ class Scratch:
     ) -> Self:
         """Copy the last commit of a service into the state folder of its repository.
 
-        With `near`, Copier reads our clone: it would fetch a remote address again and again.
+        With `near`, Copier works with the clone that we have: it fetches from an address that it
+        takes for a remote one again and again.
         """
         folder, tree = repository.state / "service", repository.tree
         variables = {**template.variables, "GIT_DEFAULT_HASH": repository.object_format}

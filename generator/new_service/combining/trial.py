@@ -244,7 +244,7 @@ def _edit(service: Service, edited: set[str]) -> str:
 def compare(service: Path, commits: list[str], kept: list[str]) -> str:
     """Check that each file of the last commit is as in one of `commits`.
 
-    A module that is added again lacks its owner's edits. Files that match a pattern in `kept`
+    A module comes back without its owner's edits. Files that match a pattern in `kept`
     (`_skip_if_exists`), such as migrations, stay.
 
     Raises:

@@ -56,7 +56,7 @@ def status(
     Returns 1 if `check` is set and one is outdated, off its pin, or cannot be read; else 0.
 
     Raises:
-        BadInput: no folder is given, and the current folder is not in a service.
+        BadInput: no folder is given, and there is no service around here.
     """
     rows = [Row(resolved(folder)) for folder in folders]
     if not rows:

@@ -123,7 +123,7 @@ class Service:
         found = dict(each for each in tasks if each is not None)
         if None in tasks:
             raise BadInput(
-                "[tool.new-service] checks in pyproject.toml is not a list of names.",
+                "[tool.new-service] checks in pyproject.toml is no list of names.",
                 'write it like checks = ["lint", { name = "worker", task = "try-worker" }].',
             )
         return found

@@ -99,7 +99,7 @@ def _settle(folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 def _tell_personal(folder: Path, step: Step) -> None:
-    """Name the user's own settings that are in the lock: it is in step for that user alone."""
+    """Say which of a user's own settings the lock has: it is in step for that user alone."""
     lock = tomllib.loads((folder / "uv.lock").read_text("utf-8"))
     # The lock says `resolution-mode` for the setting `resolution`.
     has = {name.removesuffix("-mode").removesuffix("-span") for name in lock.get("options", {})}

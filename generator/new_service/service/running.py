@@ -120,7 +120,7 @@ def _check(service: Service, name: str, terms: Terms) -> str:
         return CHEAP[name](service)
     if name == "boot":
         return boot(service, terms.variables)
-    # Colours and progress bars would spoil the lines that are shown.
+    # Colours and progress bars would only spoil the lines that are shown.
     variables = {**os.environ, **terms.variables, "NO_COLOR": "1", "PYTHONUNBUFFERED": "1"}
     try:
         done = poe(service.checks[name], service.folder, variables, seconds=allowed_seconds())

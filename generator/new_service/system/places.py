@@ -48,7 +48,7 @@ def _made(where: Path, prefix: str) -> tuple[Path, int]:
         except OSError:
             folder.rmdir()
             raise
-        with suppress(OSError):  # without locks, no process takes it for a leftover
+        with suppress(OSError):  # where there are no locks, nobody takes it for a leftover
             fcntl.flock(lock, fcntl.LOCK_EX)
         if os.fstat(lock).st_nlink:
             return folder, lock

@@ -110,7 +110,7 @@ class Conditions:
     def _in_order(
         self, answers: Mapping[str, object]
     ) -> Iterator[tuple[Question, dict[str, object]]]:
-        """Each question, with the answers that are known when it is asked."""
+        """Each question, with what is known when its turn comes."""
         from jinja2 import UndefinedError
 
         known = dict(answers)

@@ -204,7 +204,7 @@ def _environment(cache: Path, variables: Mapping[str, str]) -> Iterator[None]:
 
 
 def _told(failed: Exception, folder: Path) -> NewServiceError | None:
-    """The error that blames the template, an answer or a file; None if none of them is to blame."""
+    """Whose fault it is, and what: the template's, an answer's or a file's; None if nobody's."""
     from copier.errors import ConfigFileError, CopierError, InvalidTypeError
     from jinja2 import TemplateError
 
