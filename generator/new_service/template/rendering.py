@@ -49,7 +49,7 @@ def _import_copier() -> None:
 
 
 @cache
-def _compile_once() -> None:
+def compile_once() -> None:
     """Have Jinja compile a source once in this process, however often it is rendered.
 
     Copier has each part of each path compiled for each file, which is half of what a rendering
@@ -148,7 +148,7 @@ def update(
 def _in_our_words(template: Template, folder: Path, variables: Mapping[str, str]) -> Iterator[None]:
     """Copier's environment and errors; `folder` is where it writes."""
     import_copier_meanwhile().join()
-    _compile_once()
+    compile_once()
     import copier.errors
     from jinja2 import TemplateError
     from plumbum import ProcessExecutionError
