@@ -14,7 +14,10 @@ def with_env(*command: str) -> NoReturn:
     """Become `command`, with the settings of `.env`; those that are set already win."""
     load_dotenv(".env")
     os.environ.setdefault("FORWARDED_ALLOW_IPS", "")  # uvicorn would believe whoever is local
-    os.execvp(command[0], [*command, *sys.argv[1:]])  # noqa: S606  no shell is needed
+    try:
+        os.execvp(command[0], [*command, *sys.argv[1:]])  # noqa: S606  no shell is needed
+    except FileNotFoundError:
+        sys.exit(f"{command[0]} is not installed; run: uv sync")
 
 
 def write_env(folder: Path = Path()) -> None:

@@ -28,6 +28,7 @@ from new_service.combining.combinations import Combination, combine
 from new_service.combining.combinations import name as id_of
 from new_service.template import configuration
 from new_service.template.questions import Questions
+from new_service.template.rendering import compile_once
 
 pytest_plugins = ["shop"]
 collect_ignore = ["metrics"]  # a module that test_modules.py adds to the template
@@ -57,7 +58,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--whole-series",
         action="store_true",
-        help="kill at every moment, where by default some moments of each series do",
+        help="run series of kills, jobs and requests in full, which are shortened by default",
     )
 
 
@@ -87,6 +88,12 @@ class Required:
                 pytest.fail(reason)
             pytest.skip(reason)
         return found
+
+
+@pytest.fixture(scope="session")
+def whole_series(pytestconfig: pytest.Config) -> bool:
+    """Whether series run in full."""
+    return bool(pytestconfig.getoption("--whole-series"))
 
 
 @pytest.fixture(scope="session")
@@ -233,6 +240,7 @@ def every_choice_of_modules(tmp_path_factory: pytest.TempPathFactory) -> dict[Pa
 
     Tests that use it belong to the xdist group `every combination`.
     """
+    compile_once()
     folder = tmp_path_factory.mktemp("services")
     template = copy_template(tmp_path_factory.mktemp("template") / "t")
     made = {folder / id_of(answers): answers for answers in of_all_modules()}

@@ -139,9 +139,10 @@ def succeeded(client: httpx2.Client, job: str) -> bool:
 
 
 def test_no_job_is_lost_when_workers_are_killed_again_and_again(
-    mailer: Path, settings: dict[str, str], tmp_path: Path
+    mailer: Path, settings: dict[str, str], tmp_path: Path, whole_series: bool
 ) -> None:
     log = tmp_path / "log"
+    kills, least = (6, 1000) if whole_series else (3, 300)
     killed = 0
     with served(mailer, **settings) as client:
         workers = [Worker(mailer, log, settings, "worker", "--concurrency=4") for _ in range(2)]
@@ -155,7 +156,7 @@ def test_no_job_is_lost_when_workers_are_killed_again_and_again(
         enqueueing = threading.Thread(target=go_on_enqueueing)
         enqueueing.start()
         try:
-            while len(jobs) < 1000 or killed < 6:
+            while len(jobs) < least or killed < kills:
                 # One that works: each has done something before it dies.
                 until_more(lambda: log.read_text().count('"event":"task"'), 20)
                 workers.pop(0).kill()

@@ -84,12 +84,13 @@ def library(required: Required, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 
 @pytest.fixture
-def moments(pytestconfig: pytest.Config) -> Callable[[int], list[int]]:
+def moments(whole_series: bool) -> Callable[[int], list[int]]:
     """Those of a series at which to kill: all, or some that are spread over it and the last."""
-    whole = bool(pytestconfig.getoption("--whole-series"))
 
     def chosen(total: int) -> list[int]:
-        return sorted({*range(0, total, 1 if whole else max(1, total // MOMENTS)), total - 1})
+        return sorted(
+            {*range(0, total, 1 if whole_series else max(1, total // MOMENTS)), total - 1}
+        )
 
     return chosen
 
@@ -194,9 +195,8 @@ def test_a_change_that_is_killed_at_any_file_is_undone_or_completed(
     edited: Path,
     library: Path,
     moments: Callable[[int], list[int]],
-    pytestconfig: pytest.Config,
+    whole_series: bool,
 ) -> None:
-    whole = bool(pytestconfig.getoption("--whole-series"))
     found: Counter[str] = Counter()
     turns, places = cycle(NEXT), cycle(PLACES)
     with Mover.started(command, edited, library) as mover:
@@ -204,7 +204,7 @@ def test_a_change_that_is_killed_at_any_file_is_undone_or_completed(
         assert code == 0
         after = git(edited, "write-tree")
         for moment in moments(total):
-            for following in NEXT if whole else (next(turns),):
+            for following in NEXT if whole_series else (next(turns),):
                 mover.before.restore()
                 code, _ = mover.move(moment)
                 assert code == -signal.SIGKILL

@@ -1,5 +1,6 @@
 """The checks can fail: the template is broken in many ways, and each is found, with words."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -117,8 +118,27 @@ MUTATIONS: dict[str, tuple[str, Mutation, str, str]] = {
 }
 
 
-@pytest.mark.parametrize("name", MUTATIONS)
-def test_a_broken_template_is_found_out(name: str, tmp_path: Path) -> None:
+# What services with the same packages may share: their environment, and what mypy knows of it.
+SHARED = {".venv", ".mypy_cache"}
+
+
+@pytest.fixture(scope="session")
+def places(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The folder in which one service after another with the same modules comes to be."""
+    folder = tmp_path_factory.mktemp("places")
+    return lambda modules: folder / (modules or "none") / "shop"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.xdist_group(f"mutations of {modules}"))
+        for name, (modules, *_) in MUTATIONS.items()
+    ],
+)
+def test_a_broken_template_is_found_out(
+    name: str, places: Callable[[str], Path], tmp_path: Path
+) -> None:
     modules, mutate, check, words = MUTATIONS[name]
     template = copy_template(tmp_path / "template")
     mutate(template)
@@ -126,10 +146,15 @@ def test_a_broken_template_is_found_out(name: str, tmp_path: Path) -> None:
     env = {"NEW_SERVICE_TEMPLATE": str(template)}
     data = ("--data", f"modules={modules}")
     run(COMMAND, "create", "shop", "--yes", *data, cwd=tmp_path, env=env)
+    shop = places(modules)
+    shop.parent.mkdir(parents=True, exist_ok=True)
+    for shared in SHARED:
+        if (shop / shared).exists():
+            (shop / shared).rename(tmp_path / "shop" / shared)
+    shutil.rmtree(shop, ignore_errors=True)
+    (tmp_path / "shop").rename(shop)
 
-    done = run(
-        COMMAND, "validate", "--json", "--only", check, cwd=tmp_path / "shop", env=env, check=False
-    )
+    done = run(COMMAND, "validate", "--json", "--only", check, cwd=shop, env=env, check=False)
 
     assert done.returncode == 1, done.stdout
     assert words in done.stdout

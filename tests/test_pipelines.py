@@ -376,6 +376,26 @@ def test_no_tool_finds_fault_with_our_workflows_and_they_pin_what_services_pin()
         assert [job["permissions"] for job in yaml.safe_load(text)["jobs"].values()] == [may]
 
 
+def test_our_pipelines_run_every_part_of_ci_run() -> None:
+    pipeline = ROOT / ".gitlab-ci.yml"
+    schema = ("--builtin-schema", "vendor.gitlab-ci", "--data-transform", "gitlab-ci")
+    tool("check-jsonschema", *schema, pipeline)
+    (parts,) = re.findall(r"for part in ([\w ]+);", (ROOT / ".ci/run").read_text("utf-8"))
+
+    matrix = yaml.safe_load((ROOT / ".github/workflows/ci.yaml").read_text("utf-8"))
+    matrix = matrix["jobs"]["part"]["strategy"]["matrix"]
+    github = [(part, None) for part in matrix["part"]]
+    github += [(each["part"], each["shard"]) for each in matrix["include"]]
+    plain, sharded = yaml.safe_load(pipeline.read_text("utf-8"))["part"]["parallel"]["matrix"]
+    gitlab = [(part, None) for part in plain["PART"]]
+    gitlab += [(sharded["PART"], shard) for shard in sharded["SHARD"]]
+
+    assert github == gitlab
+    assert {part for part, _ in github} == set(parts.split())
+    shards = [shard for _, shard in github if shard]
+    assert shards == [f"{number}/{len(shards)}" for number in range(1, len(shards) + 1)]
+
+
 @pytest.fixture(scope="module")
 def released(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A clone of this repository of which .ci/release has made a release."""

@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,7 +17,7 @@ import pytest
 from conftest import COMMAND, Required, Run, clean_environment, run
 from shop import FAST, commit, create, failure, git, status
 
-MOMENTS = 25
+MOMENTS, WHOLE = 7, 25
 FILES = 4000
 MOVE = """
 import os
@@ -81,19 +80,24 @@ def is_whole(shop: Path, head: str, after: str) -> str:
     return tree
 
 
-def spread(seconds: float) -> Iterator[float]:
+def spread(seconds: float, count: int) -> list[float]:
     """Moments spread over a time, in seconds from its beginning."""
-    for moment in range(MOMENTS):
-        yield seconds * moment / MOMENTS
+    return [seconds * moment / count for moment in range(count)]
 
 
-def test_killed_at_any_moment_of_an_update(shop: Path) -> None:
+@pytest.fixture
+def moments(whole_series: bool) -> int:
+    """How many there are in a series."""
+    return WHOLE if whole_series else MOMENTS
+
+
+def test_killed_at_any_moment_of_an_update(shop: Path, moments: int) -> None:
     head = git(shop, "rev-parse", "HEAD")
     started = time.monotonic()
     run(COMMAND, "update", *FAST, cwd=shop)
     seconds = time.monotonic() - started
     after = git(shop, "write-tree")
-    for number, moment in enumerate(spread(seconds)):
+    for number, moment in enumerate(spread(seconds, moments)):
         git(shop, "reset", "--hard", "--quiet")
         process = start(COMMAND, "update", *FAST, cwd=shop)
         time.sleep(moment)
@@ -128,7 +132,7 @@ def large(shop: Path) -> Path:
     return shop
 
 
-def test_killed_at_any_moment_of_a_large_move(large: Path) -> None:
+def test_killed_at_any_moment_of_a_large_move(large: Path, moments: int) -> None:
     head, after = git(large, "rev-parse", "HEAD"), git(large, "rev-parse", "next^{tree}")
     with start(sys.executable, "-c", MOVE, large, cwd=large) as process:
         assert process.stdout
@@ -138,7 +142,7 @@ def test_killed_at_any_moment_of_a_large_move(large: Path) -> None:
         seconds = time.monotonic() - started
     assert is_whole(large, head, after) == after
     undone = 0
-    for number, moment in enumerate(spread(seconds)):
+    for number, moment in enumerate(spread(seconds, moments)):
         git(large, "reset", "--hard", "--quiet")
         process = start(sys.executable, "-c", MOVE, large, cwd=large)
         assert process.stdout
@@ -148,7 +152,7 @@ def test_killed_at_any_moment_of_a_large_move(large: Path) -> None:
         undone += (large / ".git" / "new-service" / "journal").exists()
         is_whole(large, head, after)
 
-    assert undone > MOMENTS / 5  # enough of them hit the move itself
+    assert undone > moments / 5  # enough of them hit the move itself
 
 
 def test_edits_made_after_a_kill_are_left_alone(large: Path) -> None:

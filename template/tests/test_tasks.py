@@ -44,18 +44,27 @@ def test_env_is_never_overwritten(tmp_path: Path) -> None:
     assert (tmp_path / ".env").read_text() == "MINE=1"
 
 
-def test_what_is_set_already_wins_over_the_file(tmp_path: Path) -> None:
-    (tmp_path / ".env").write_text("APP_ONE=file\nAPP_TWO=file\n")
-    show = "import os, sys; print(os.environ['APP_ONE'], os.environ['APP_TWO'], *sys.argv[1:])"
-    task = f"from tasks import with_env; with_env({sys.executable!r}, '-c', {show!r})"
-
-    done = subprocess.run(  # noqa: S603
-        [sys.executable, "-c", task, "--more"],
-        cwd=tmp_path,
+def run(task: str, *arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(  # noqa: S603
+        [sys.executable, "-c", f"from tasks import with_env; {task}", *arguments],
+        cwd=folder,
         env={**os.environ, "APP_ONE": "set", "PYTHONPATH": str(ROOT)},
         capture_output=True,
-        check=True,
+        check=False,
         text=True,
     )
 
+
+def test_what_is_set_already_wins_over_the_file(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("APP_ONE=file\nAPP_TWO=file\n")
+    show = "import os, sys; print(os.environ['APP_ONE'], os.environ['APP_TWO'], *sys.argv[1:])"
+
+    done = run(f"with_env({sys.executable!r}, '-c', {show!r})", "--more", folder=tmp_path)
+
     assert done.stdout == "set file --more\n"
+
+
+def test_a_command_that_is_not_installed_is_named(tmp_path: Path) -> None:
+    done = run("with_env('no-such-command')", folder=tmp_path)
+
+    assert done.stderr == "no-such-command is not installed; run: uv sync\n"

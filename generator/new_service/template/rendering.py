@@ -49,8 +49,8 @@ def _import_copier() -> None:
 
 
 @cache
-def _compile_once() -> None:
-    """Have Jinja compile a source only once in this process.
+def compile_once() -> None:
+    """Have Jinja compile a source once in this process, however often it is rendered.
 
     Copier has each part of each path compiled for each file, which is half of the time of a
     rendering. Jinja caches only templates that a loader loads, and for one environment.
@@ -148,7 +148,7 @@ def update(
 def _in_our_words(template: Template, folder: Path, variables: Mapping[str, str]) -> Iterator[None]:
     """Give Copier its environment, and turn its errors into ours; it writes into `folder`."""
     import_copier_meanwhile().join()
-    _compile_once()
+    compile_once()
     import copier.errors
     from jinja2 import TemplateError
     from plumbum import ProcessExecutionError
