@@ -2,16 +2,20 @@
 
 import os
 import re
+import string
 import sys
 from pathlib import Path
 
 import pytest
 
-from conftest import ROOT, Required, Run, clone_of_this, run
+from conftest import ROOT, UV, Required, Run, clone_of_this, run
 from screens import pictures, words
 
-BLOCKS = re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
+README = (ROOT / "README.md").read_text("utf-8")
+BLOCKS = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
 COMMANDS = [line for block in BLOCKS for line in block.splitlines() if line]
+PIPELINES = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
+INSTALL = "uv tool install git+https://git.example.com/platform/new-service.git"
 # Without the environment of these tests, whose Python has no pip.
 FOLDERS = os.environ["PATH"].split(os.pathsep)
 NEW_MACHINE = {
@@ -46,6 +50,22 @@ def test_second_command_runs_the_tests(clone: Path) -> None:
     assert "1 passed" in done.stdout
 
 
+def test_the_command_is_installed_from_a_teams_repository(clone: Path, tmp_path: Path) -> None:
+    url = INSTALL.removeprefix("uv tool install git+")
+    env = {
+        "GIT_CONFIG_COUNT": "1",
+        "GIT_CONFIG_KEY_0": f"url.{clone}.insteadOf",
+        "GIT_CONFIG_VALUE_0": url,
+        "PATH": f"{Path(UV).parent}{os.pathsep}{os.environ['PATH']}",
+        "UV_TOOL_DIR": str(tmp_path / "tools"),
+        "UV_TOOL_BIN_DIR": str(tmp_path / "bin"),
+    }
+    run("sh", "-c", INSTALL, cwd=tmp_path, env=env)
+
+    listed = run(tmp_path / "bin" / "new-service", "modules", cwd=tmp_path).stdout
+    assert "database" in listed
+
+
 def test_the_other_commands_do_what_they_say(
     new_service: Run, edited: Path, tmp_path: Path
 ) -> None:
@@ -53,8 +73,9 @@ def test_the_other_commands_do_what_they_say(
     empty.mkdir()
     shown = [line for line in COMMANDS[2:] if line.startswith("new-service ")]
     assert set(COMMANDS[2:]) - set(shown) == {
-        # Its address is an example, and the bare command asks: test_prompts.py answers it.
-        "uv tool install git+https://git.example.com/platform/new-service.git",
+        # A test of its own, below.
+        INSTALL,
+        # It asks: test_prompts.py answers.
         "new-service",
         # test_releases.py makes releases.
         "bash .ci/release 1.4.0",
@@ -67,6 +88,25 @@ def test_the_other_commands_do_what_they_say(
         arguments = re.findall(r"""(?:[^\s"]|"[^"]*")+""", line.removeprefix("new-service "))
         folder = edited if arguments[0] == "validate" else empty
         new_service(*(each.replace('"', "") for each in arguments), cwd=folder)
+
+
+def test_the_pipelines_take_the_parts_that_they_name(new_service: Run) -> None:
+    variables = {"PART": "2", "CI_NODE_INDEX": "2", "CI_NODE_TOTAL": "6"}
+    found = [
+        string.Template(line).substitute(variables).replace('"', "").split()
+        for block in PIPELINES
+        for line in re.findall(r"uv run new-service (smoke .*)", block)
+    ]
+    assert [arguments[3:5] for arguments in found] == [["--shard", "2/6"]] * 2
+    for arguments in found:
+        assert new_service(*arguments, "--list").stdout
+
+
+def test_the_pipelines_pin_the_actions_that_our_own_pin() -> None:
+    ours = "".join(each.read_text("utf-8") for each in (ROOT / ".github/workflows").glob("*.yaml"))
+    actions = re.findall(r"uses: .*", "".join(PIPELINES))
+    assert actions
+    assert [action for action in actions if action not in ours] == []
 
 
 def test_the_pictures_show_what_a_terminal_shows(required: Required, tmp_path: Path) -> None:

@@ -12,7 +12,16 @@ import pexpect
 import pyte
 import pytest
 
-from conftest import COMMAND, Run, clean_environment, copy_template, repository, run
+from conftest import (
+    COMMAND,
+    ROOT,
+    Run,
+    clean_environment,
+    copy_template,
+    questions_of,
+    repository,
+    run,
+)
 from shop import commit, edit
 
 DOWN, ENTER, CTRL_D = "\x1b[B", "\r", "\x04"
@@ -391,7 +400,7 @@ def test_skip_fits_services_without_the_check(shop: Path) -> None:
         ("python_version=3.10", "possible: 3.11, 3.12, 3.13, 3.14, 3.15."),
         ("ci=git", "did you mean 'gitlab'? possible: github, gitlab, none."),
         ("auth_provider=oidk", "did you mean 'oidc'? possible: accounts, oidc."),
-        ("modules=data", "possible: database, auth, celery, docker, example."),
+        ("modules=data", f"possible: {', '.join(questions_of(ROOT).modules)}."),
     ],
 )
 def test_an_invalid_choice_lists_the_valid_ones(

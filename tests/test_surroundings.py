@@ -271,7 +271,7 @@ def test_a_cut_off_for_one_package_that_prevents_the_lock_is_named(
 def test_settings_of_the_user_that_a_lock_has_are_named(small: Path, tmp_path: Path) -> None:
     env = settings(tmp_path, 'fork-strategy = "fewest"\n')
     done = run(COMMAND, "create", "shop", "--yes", "--template", small, cwd=tmp_path, env=env)
-    assert "by your own uv settings: fork-strategy" in done.stdout
+    assert "with your own uv settings: fork-strategy" in done.stdout
 
 
 def test_the_cut_off_of_a_service_stays(shop: Path) -> None:

@@ -1,6 +1,6 @@
-"""Owners' files that Python would find under the same name as what a change brings.
+"""Owners' files that Python would import by the same name as files that a change adds.
 
-Of a module `x.py` and a package `x/` in one folder Python imports one, and hides the other.
+If a folder has a module `x.py` and a package `x/`, Python imports one and hides the other.
 """
 
 from collections.abc import Collection, Iterator
@@ -10,9 +10,9 @@ from ..system.trees import Change
 
 
 def clashes(folder: Path, changes: Collection[Change]) -> dict[str, str]:
-    """The files in the service `folder` that share an import name with what comes, and with what.
+    """The files in the service `folder` that share an import name with a new file, each with that.
 
-    What goes with the same change is in nobody's way, nor is what shares its name already.
+    Files that the same change deletes do not count, nor do those that shared a name before.
     """
     going = {change.path for change in changes if change.kind == "deleted"}
     coming = [PurePosixPath(change.path) for change in changes if change.kind == "added"]
@@ -40,6 +40,6 @@ def _modules(folder: Path, package: PurePosixPath) -> Iterator[str]:
 
 
 def _python_in(folder: Path, package: PurePosixPath, going: set[str]) -> list[str]:
-    """The Python files in what would be a package, without those of `going`."""
+    """The Python files in a folder that could be a package, without those of `going`."""
     files = (each.relative_to(folder).as_posix() for each in (folder / package).rglob("*.py"))
     return [name for name in files if name not in going]

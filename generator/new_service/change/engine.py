@@ -1,7 +1,7 @@
-"""How a change is made: tried in a scratch copy, looked through there, and moved over whole.
+"""How a change is made: tried in a scratch copy, judged there, and moved to the service as a whole.
 
-The service stays as it was until the move, and whatever stops that is undone. What has moved over
-is uncommitted, for its owner to review.
+The service is untouched until the move, and a move that is stopped is undone. The change is left
+uncommitted, for the owner to review.
 """
 
 import subprocess
@@ -39,7 +39,7 @@ from .scratch import Outcome, Scratch
 
 @dataclass(frozen=True, kw_only=True)
 class ToChange(Wishes):
-    """What the command line asks of every change."""
+    """The options of every command that changes a service."""
 
     project: Path
     answers_file: str | None = None
@@ -69,10 +69,10 @@ class Engine:
     @classmethod
     @contextmanager
     def opened(cls, wishes: ToChange, report: Report) -> Iterator["Engine"]:
-        """Hold the service that `wishes` are about; an interrupted change is undone first.
+        """Hold the service that `wishes` name; an interrupted change is finished first.
 
         Raises:
-            NewServiceError: there is none, it is not clean, or its template is unavailable.
+            NewServiceError: there is no service, it is not clean, or its template is unavailable.
         """
         if wishes.lock or wishes.check:
             find_uv()
@@ -90,12 +90,12 @@ class Engine:
         except subprocess.CalledProcessError as failed:
             raise BadInput(
                 f"git failed in {wishes.project}: {failed.stderr}",
-                "nothing was changed; see `git status`, and whether there is room on the disk.",
+                "nothing was changed; see `git status`, and check that the disk has room.",
             ) from failed
 
     @cached_property
     def answers(self) -> Answers:
-        """What the service has answered to the questions of its version."""
+        """The recorded answers to the questions of the service's version."""
         return self.recorded.questions.recorded(self.service.answers(), self.service.answers_file)
 
     @property
@@ -137,7 +137,7 @@ class Engine:
         return conclude(review, self.report, listed=asked)
 
     def _try(self, target: source.Template, given: Answers) -> Losses:
-        """Have Copier make the change in a copy, from which what it would lose can be told."""
+        """Have Copier make the change in a copy, where its losses can be found."""
         target.questions.recorded({**self.service.answers(), **given}, self.service.answers_file)
         near = not (self.recorded.asks_origin or target.asks_origin)
         scratch = Scratch.of(self.repository, self.service, target, near=near)
@@ -152,7 +152,7 @@ class Engine:
         )
 
     def _judge(self, losses: Losses, review: Review) -> Outcome:
-        """See what the change does, and whether something stands against it."""
+        """Find what the change does, and the reasons to refuse it."""
         scratch = losses.scratch
         outcome = scratch.outcome()
         losses.merge_binaries(outcome)
@@ -173,7 +173,7 @@ class Engine:
     def _prepare(
         self, scratch: Scratch, target: source.Template, outcome: Outcome, review: Review
     ) -> None:
-        """Lock and check what will be moved over, and note what its owner has to know."""
+        """Lock and check the copy, and note what the owner has to know."""
         if self.wishes.lock:
             review.locked = self._lock(scratch, target)
             outcome.changes = scratch.changes()
@@ -184,12 +184,12 @@ class Engine:
         address = str(self.service.answers()["_src_path"])
         if without_credentials(address) != address:
             review.notes.append(
-                f"user and password are gone from {self.service.answers_file}, not from git's "
+                f"user and password are removed from {self.service.answers_file}, not from git's "
                 f"history: replace them, and {ADVICE}"
             )
 
     def _render(self, scratch: Scratch, target: source.Template, given: Answers) -> Answers:
-        """Have Copier make the change; the answers that it recorded."""
+        """Have Copier make the change; returns the answers that it recorded."""
         versions = dict.fromkeys([self.recorded.version, target.version])
         step, file = Step("rendered", f"template {' → '.join(versions)}"), self.service.answers_file
         # A spinner would spoil the prompts.
@@ -215,7 +215,7 @@ class Engine:
         return answers
 
     def _check_answers(self, target: source.Template, given: Answers, now: Answers) -> None:
-        """See that Copier took no default where there is an answer, or should have been one."""
+        """Check that Copier took no default for a question that is, or should be, answered."""
         for name in self.answers.keys() & now.keys() - given.keys():
             if not _is_kept(self.answers[name], now[name]):
                 conditions, together = Conditions(target.questions), {**self.answers, **given}
@@ -223,11 +223,11 @@ class Engine:
                 if same and (objection := conditions.objection(name, together)):
                     raise BadInput(
                         objection.splitlines()[0],
-                        "leave what it needs, or remove what asks for it as well.",
+                        "keep the module that it needs, or remove the one that needs it as well.",
                     )
                 raise BadInput(
-                    f"template {target.version} does not take {name} = {self.answers[name]!r}, "
-                    f"which {self.service.answers_file} has.",
+                    f"template {target.version} does not accept {name} = {self.answers[name]!r}, "
+                    f"which {self.service.answers_file} records.",
                     "see the template's CHANGELOG, or stay at the version that you have.",
                 )
         computed = {name for name, each in target.questions.asked.items() if each.computed}
@@ -236,7 +236,7 @@ class Engine:
             raise not_answered(
                 self.report.obstacle,
                 new,
-                "answer on a terminal, or by --data where the command has it, or take the defaults "
+                "answer on a terminal, or with --data if the command has it, or take the defaults "
                 "with --yes.",
             )
 
@@ -250,7 +250,7 @@ class Engine:
         render(template, folder, answers, defaults={}, ask=False, answers_file=name)
 
     def _clashes(self, outcome: Outcome, edited: Collection[str]) -> dict[str, str]:
-        """Files with the import name of what comes; those in conflict are told as such."""
+        """Files with the import name of a new file; edits and conflicts are reported as such."""
         told = {*edited, *outcome.conflicts}
         found = clashes(self.service.folder, outcome.changes)
         return {path: name for path, name in found.items() if path not in told}
@@ -261,7 +261,7 @@ class Engine:
             self.report.line(Step("locked", f"not here: lock its workspace with: {command}", "!"))
             return False
         if not (scratch.folder / "uv.lock").is_file():
-            self.report.line(Step("locked", "there was no uv.lock", "·"))
+            self.report.line(Step("locked", "the service has no uv.lock", "·"))
             return False
         with self.report.step("locked") as step:
             locked = relock(scratch.folder, target, step)
@@ -287,13 +287,13 @@ class Engine:
 
 
 def _is_kept(before: object, now: object) -> bool:
-    """Whether an answer is what it was; what is needed may have joined a list."""
+    """Whether an answer is unchanged, apart from needed modules that were added to a list."""
     if isinstance(before, list) and isinstance(now, list):
         return set(before) <= set(now)
     return before == now
 
 
 def _added(before: object, now: object) -> list[str]:
-    """The modules that have joined a list."""
+    """The modules that were added to a list."""
     known = before if isinstance(before, list) else []
     return [each for each in now if each not in known] if isinstance(now, list) else []

@@ -1,11 +1,11 @@
 """How a change moves into a service's repository: completely or not at all.
 
 `git read-tree -m -u` moves a tree over, but a kill inside it leaves some files changed and some
-not. So a journal names the tree before and the tree after; the working tree is changed first, with
-an index of our own; one rename puts that index in the place of the repository's; what goes with the
-change, such as new variables in `.env`, comes last. Whoever comes next finds the journal: if the
-index is still the old one, the move is undone, otherwise it is completed. All of it lives in one
-folder under the git directory, which is gone between commands.
+not. So a journal names the tree before and the tree after. The working tree is changed first, with
+an index of our own. One rename then puts it in the place of the repository's. What goes with the
+change, such as new variables in `.env`, comes last. The next command finds the journal: if the
+index is still the old one, it undoes the move, otherwise it completes it. All of this lives in one
+folder under the git directory, which exists only while a command runs, or after it was killed.
 """
 
 import fcntl
@@ -34,22 +34,22 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 @dataclass(frozen=True)
 class Followed:
-    """What went with a change, beside the files that git knows."""
+    """What a change did besides the files that git tracks."""
 
     variables: list[str]
-    """What came into `.env`."""
+    """What was added to `.env`."""
     obstacle: str = ""
-    """Why not all of it was possible."""
+    """Why some of it failed."""
 
 
 def recover(folder: Path, report: Report) -> None:
     """Undo or complete a change that was interrupted in the repository around `folder`.
 
-    It comes before anything else is read of a service: in the middle of a move even the answers
-    file may be missing, and `folder` too.
+    Call it before you read anything of a service: in the middle of a move, even the answers file
+    or `folder` may be missing.
 
     Raises:
-        BadInput: git will not work there, or another new-service is at the move for too long.
+        BadInput: git does not work there, or another new-service does not finish its move.
     """
     above = [each for each in (folder, *folder.parents) if each.is_dir()]
     # Asking git takes its time where there are many; `.git` may be a file, which git reads.
@@ -64,14 +64,14 @@ def recover(folder: Path, report: Report) -> None:
 
 @contextmanager
 def held(repository: Repository, report: Report) -> Iterator["Journal"]:
-    """The right to change the repository, in which no change is interrupted any more.
+    """Hold the lock of a repository, once an interrupted change is finished.
 
-    Its `state` is an empty folder meanwhile, and gone afterwards.
+    Its `state` is an empty folder meanwhile, and is removed afterwards.
 
     Raises:
-        BadInput: somebody else has it, or the git directory cannot be written.
+        BadInput: another process has the lock, or the git directory cannot be written.
     """
-    # The lock is the kernel's, on a folder that is always there: none of ours can be left.
+    # The kernel holds the lock, on a folder that always exists: a killed process leaves none.
     descriptor = os.open(repository.git_dir, os.O_RDONLY | os.O_DIRECTORY)
     try:
         journal = Journal(repository, descriptor)
@@ -99,7 +99,7 @@ _JOURNAL = "journal"
 
 
 def _is_at_work(repository: Repository) -> bool:
-    """Whether another new-service prepares a change, of which nothing is to be seen yet."""
+    """Whether another new-service prepares a change and has not begun to move it."""
     descriptor = os.open(repository.git_dir, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -113,14 +113,14 @@ def _is_at_work(repository: Repository) -> bool:
 
 @dataclass(frozen=True)
 class Journal:
-    """Who may change a repository, and has to write down what it does."""
+    """The right to change a repository, and the record of the change in progress."""
 
     repository: Repository
     _descriptor: int
 
     @property
     def path(self) -> Path:
-        """The file; it is there while a move is."""
+        """The file, which exists during a move."""
         return self.repository.state / _JOURNAL
 
     @property
@@ -128,7 +128,7 @@ class Journal:
         return self.repository.state / "lock"
 
     def lock(self) -> None:
-        """Take the lock of the repository; where a move is going on, wait for its end.
+        """Take the lock of the repository; wait for a move that is in progress.
 
         Raises:
             BadInput: another new-service has it.
@@ -138,18 +138,18 @@ class Journal:
             try:
                 fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as taken:
-                # A move takes a moment, also one whose new-service was killed.
+                # A move is short; if its new-service was killed, git holds the lock.
                 if not self.path.exists() or time.monotonic() > until:
                     raise BadInput(
                         f"another new-service is changing {self.repository.root}.",
-                        "wait until it has ended.",
+                        "wait until it has finished.",
                     ) from taken
                 time.sleep(0.05)
             else:
                 return
 
     def _git(self, *arguments: str, stdin: str | None = None, index: Path | None = None) -> str:
-        """Git at the root; the lock lasts as long as it runs, whatever ends us."""
+        """Run git at the root; it keeps the lock as long as it runs, even if we are killed."""
         return git(
             self.repository.root,
             *arguments,
@@ -161,12 +161,12 @@ class Journal:
     def move(self, changes: Iterable[Change], stages: Iterable[Stage]) -> Followed:
         """Make `changes` in working tree and index; paths in conflict get `stages` in the index.
 
-        Paths are the service's. The objects are there already. What would interrupt it meanwhile
-        is ignored.
+        Paths start at the service's folder. The repository has the objects already. Interrupts are
+        ignored meanwhile.
 
         Raises:
-            BadInput: the service has changed since it was read, or the move is impossible; all is
-                as it was.
+            BadInput: the service has changed since it was read, or the move is impossible; nothing
+                was changed.
         """
         ours, changes = self.repository, list(changes)
         index = ours.state / "index"
@@ -177,7 +177,7 @@ class Journal:
                 ours.check_unchanged(changes, index)
                 old, new = self._trees(changes)
                 _write(self.path, json.dumps({"old": old, "new": new, "prefix": ours.prefix}))
-                # What is new comes to disk, also where the patterns of a sparse tree lack it.
+                # New files are written even where the patterns of a sparse tree exclude them.
                 everywhere = ("-c", "core.sparseCheckout=false")
                 self._git(*everywhere, "read-tree", "-m", "-u", old, new, index=index)
                 if lines := _unmerged(stages, ours.prefix):
@@ -193,12 +193,12 @@ class Journal:
                 said = str(getattr(failed, "stderr", "") or failed)
                 raise BadInput(
                     f"the change cannot be moved into {ours.root}: {said}",
-                    "nothing was changed; see to the cause and try again.",
+                    "nothing was changed; fix the cause and try again.",
                 ) from failed
             return self._complete(ours.prefix, changes)
 
     def _trees(self, changes: Iterable[Change]) -> tuple[str, str]:
-        """The ids of the repository's whole tree, as it is and with `changes`."""
+        """The ids of the repository's whole tree, without and with `changes`."""
         trial, prefix = self.repository.state / "tree", self.repository.prefix
         old = self._git("rev-parse", "HEAD^{tree}")
         self._git("read-tree", old, index=trial)
@@ -207,20 +207,20 @@ class Journal:
         return old, self._git("write-tree", index=trial)
 
     def _complete(self, prefix: str, changes: Iterable[Change]) -> Followed:
-        """Do what goes with `changes` of the service at `prefix`; the move has ended then."""
+        """Finish the move: do what goes with `changes` of the service at `prefix`."""
         self._unlock_index()
         folder = self.repository.root / prefix
         try:
             forget_bytecode(folder, (each.path for each in changes if each.kind == "deleted"))
             followed = Followed(environment.extend(folder))
         except OSError as failed:
-            obstacle = f"{failed.filename} is as it was: {failed.strerror}"
+            obstacle = f"{failed.filename} was not changed: {failed.strerror}"
             followed = Followed([], f"{obstacle}; compare it with .env.example")
         self.path.unlink()
         return followed
 
     def _lock_index(self) -> None:
-        """Take git's own lock of the index; a link to a file of ours tells whose it is."""
+        """Take git's own lock of the index, as a link to a file of ours, by which we know it."""
         self._lock_file.touch()
         until = time.monotonic() + _LOCK_SECONDS
         while True:
@@ -240,7 +240,7 @@ class Journal:
                 lock.unlink()
 
     def recover(self) -> str:
-        """Undo or complete a move that was interrupted; says what was done, if anything was."""
+        """Undo or complete a move that was interrupted; returns what was done, in words."""
         ours = self.repository
         try:
             journal = json.loads(self.path.read_text("utf-8"))
@@ -257,11 +257,15 @@ class Journal:
         left = self._undo(differences(ours.root, old, new))
         self._unlock_index()
         self.path.unlink()
-        more = f"; edited since, and left as they are: {', '.join(left)}" if left else ""
+        more = (
+            f"; these were edited since, and are left as they are: {', '.join(left)}"
+            if left
+            else ""
+        )
         return f"an interrupted change was undone{more}"
 
     def _is_old(self, tree: str, prefix: str) -> bool:
-        """Whether index and last commit are still those from before the move, where it was."""
+        """Whether the service's index and last commit are still those from before the move."""
         service = prefix.rstrip("/")
         try:
             self._git("diff-index", "--cached", "--quiet", tree, "--", service or ".")
@@ -273,7 +277,7 @@ class Journal:
         return committed == before
 
     def _undo(self, changes: list[Change]) -> list[str]:
-        """Give all files of `changes` their old content, but those that the owner edited since."""
+        """Restore the files of `changes`; returns those left alone, since the owner edited them."""
         root = self.repository.root
         ids = self._ids([change.path for change in changes])
         left, restored = [], []
@@ -305,7 +309,7 @@ class Journal:
         return ids
 
     def _is_begun(self, change: Change) -> bool:
-        """Whether a file is the beginning of a version: git was stopped while it wrote that."""
+        """Whether a file is half written, since git was stopped while it wrote a version."""
         path = self.repository.root / change.path
         if path.is_symlink():
             return False
@@ -314,7 +318,7 @@ class Journal:
         if change.kind != "deleted":
             versions.append(change.new_id)
         if change.kind != "added":
-            versions.append(change.old_id)  # an undoing was stopped as well
+            versions.append(change.old_id)  # undoing was stopped, too
         return any(
             self._git("cat-file", "--filters", f"--path={change.path}", each).startswith(written)
             for each in versions
@@ -323,7 +327,7 @@ class Journal:
 
 @contextmanager
 def _uninterrupted() -> Iterator[None]:
-    """Nothing that can be held off interrupts us, or git's processes, nor is it taken up later."""
+    """Hold off the signals that would interrupt us or git, and drop those that came meanwhile."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     try:
         yield
@@ -335,7 +339,7 @@ def _uninterrupted() -> Iterator[None]:
 
 
 def _quoted(path: str) -> str:
-    """A path as git reads it in lines."""
+    """A path, quoted as git reads it from a line."""
     escaped = path.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
     return f'"{escaped}"'
 
@@ -351,7 +355,7 @@ def _unmerged(stages: Iterable[Stage], prefix: str) -> list[str]:
 
 
 def _write(path: Path, text: str) -> None:
-    """Write a file so that it is there completely or not at all, also after a power cut."""
+    """Write a file completely or not at all, even if the power fails."""
     scratch = path.with_name(f"{path.name}.part")
     with scratch.open("w", encoding="utf-8") as file:
         file.write(text)

@@ -1,7 +1,7 @@
 """What a change would lose: edits in files that it deletes, and what Copier cannot merge.
 
-Copier carries an owner's edits over as a text patch. A file that is not UTF-8 text is none it can
-patch: it comes out as the template has it, silently (Copier 9.19.1).
+Copier carries an owner's edits over as a text patch. It cannot patch a file that is not UTF-8 text,
+and silently replaces the edits with the template's version (Copier 9.19.1).
 """
 
 import subprocess
@@ -16,7 +16,7 @@ from .scratch import Outcome, Scratch
 
 @dataclass(frozen=True)
 class Losses:
-    """The look at one outcome; the template is rendered by itself only where that is needed."""
+    """What one outcome would lose; the template alone is rendered only if that is needed."""
 
     scratch: Scratch
     service: Path
@@ -39,7 +39,7 @@ class Losses:
         return folder
 
     def _edits(self, paths: list[str]) -> dict[str, Change]:
-        """From what the template alone had given to what the owner has."""
+        """The differences from what the template alone renders to what the owner has."""
         before = self.scratch.tree_of(self._before)
         found = differences(self.scratch.folder, before, self.scratch.before, *paths)
         return {change.path: change for change in found}
@@ -63,19 +63,19 @@ class Losses:
                 outcome.changes = self.scratch.changes()
 
     def edited(self, outcome: Outcome) -> dict[str, Change]:
-        """Files that would go although their owner has edited or written them."""
+        """Files that would be deleted although their owner has edited or written them."""
         deleted = [change.path for change in outcome.changes if change.kind == "deleted"]
         return self._edits(deleted) if deleted else {}
 
     def keep(self, outcome: Outcome, edits: dict[str, Change]) -> None:
-        """Let edited files stay, as conflicts between an edit and a deletion."""
+        """Keep edited files, as conflicts between an edit and a deletion."""
         for path, edit in edits.items():
             self.scratch.restore(path)
             outcome.stages += _stages(edit)
         outcome.changes = self.scratch.changes()
 
     def merge_binaries(self, outcome: Outcome) -> None:
-        """Do what Copier cannot: merge, or leave to the owner, what is not UTF-8 text."""
+        """Merge files that are not UTF-8 text, or leave them to the owner; Copier cannot."""
         paths = [
             change.path
             for change in outcome.changes

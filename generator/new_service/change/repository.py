@@ -34,7 +34,7 @@ class Repository:
         """The repository that `folder` belongs to.
 
         Raises:
-            BadInput: there is none, or git will not work in it.
+            BadInput: there is none, or git does not work in it.
         """
         try:
             root, prefix, git_dir, objects, object_format = git(
@@ -48,23 +48,23 @@ class Repository:
         except subprocess.CalledProcessError as failed:
             check_refusal(folder, failed)
             raise BadInput(
-                f"{folder} is in no git repository.",
-                "changes are made where git can undo them: git init && git add --all && "
+                f"{folder} is not in a git repository.",
+                "a change needs one, so that git can undo it: git init && git add --all && "
                 "git commit.",
             ) from failed
         return cls(folder, Path(root), prefix, Path(git_dir), Path(objects), object_format)
 
     @property
     def state(self) -> Path:
-        """The folder for what we need meanwhile."""
+        """The folder for our own files during a change."""
         return self.git_dir / STATE
 
     @cached_property
     def tree(self) -> str:
-        """The id of the tree that the service was in the last commit when this was first asked.
+        """The id of the service's tree in the last commit, as of the first call.
 
         Raises:
-            BadInput: it is in none.
+            BadInput: the service is in no commit.
         """
         try:
             return self.committed()
@@ -75,18 +75,18 @@ class Repository:
             ) from none
 
     def committed(self) -> str:
-        """The id of the tree that the service is in the last commit now.
+        """The id of the service's tree in the last commit now.
 
         Raises:
-            subprocess.CalledProcessError: it is in none.
+            subprocess.CalledProcessError: the service is in no commit.
         """
         service = self.prefix.rstrip("/")
         return git(self.root, "rev-parse", "--verify", "--quiet", f"HEAD:{service}")
 
     def check_unchanged(self, changes: Iterable[Change], index: Path) -> None:
-        """See that the service is still as `changes` were computed from it.
+        """Check that the service has not changed since `changes` were computed.
 
-        `index` is a copy of the repository's, in which the times of files are renewed.
+        `index` is a copy of the repository's index, in which file times are refreshed.
 
         Raises:
             BadInput: somebody has committed, staged, edited or made a file of it since.
@@ -112,12 +112,12 @@ class Repository:
         return [line[3:].removeprefix(self.prefix) for line in names(status)]
 
     def check_clean(self) -> None:
-        """See that the last commit holds all of the service that git does not ignore.
+        """Check that the last commit holds all files of the service that git does not ignore.
 
         Raises:
             BadInput: it does not.
         """
-        _ = self.tree  # what is in no commit is not clean either, and has words of its own
+        _ = self.tree  # a service in no commit gets an error of its own
         if out := left_out(self.folder):
             raise BadInput(
                 f"the working tree is sparse: git leaves out {_some(out)}.",
@@ -127,11 +127,11 @@ class Repository:
         if found := self.uncommitted():
             raise BadInput(
                 f"the working tree is not clean: {_some(found)}.",
-                "commit, stash or remove that first, so that nothing of it can be lost.",
+                "commit, stash or remove these first, so that none of them can be lost.",
             )
 
     def in_the_way(self, changes: Iterable[Change]) -> list[str]:
-        """Files that git does not know, where a change would put one of its own."""
+        """Files that git does not track, in places where a change would put others."""
         changes = list(changes)
         going = {change.path for change in changes if change.kind == "deleted"}
         found = set()

@@ -1,4 +1,4 @@
-"""What is known of a change: what it does, what stands against it, what came of it."""
+"""The record of a change: what it does, why it was refused, what became of it."""
 
 from dataclasses import asdict, dataclass, field
 
@@ -10,7 +10,7 @@ from ..system.trees import Change
 
 @dataclass
 class Review:
-    """One change of a service, filled in as it goes."""
+    """One change of a service, filled in along the way."""
 
     service: Service
     command: str
@@ -21,22 +21,22 @@ class Review:
     after: str
     """Versions of the template."""
     confirms: bool = False
-    """Whether it is asked about, where there is somebody to ask."""
+    """Whether the user is asked to confirm it, on a terminal."""
     changes: list[Change] = field(default_factory=list)
     hunks: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
     """Of each path in conflict: what the owner has, what the template has."""
     would_lose: list[str] = field(default_factory=list)
     blocked: list[str] = field(default_factory=list)
-    """Those of `would_lose` that git does not know: they are never overwritten."""
+    """Those of `would_lose` that git does not track: they are never overwritten."""
     clashes: dict[str, str] = field(default_factory=dict)
-    """Those of `would_lose` that share an import name with what comes, and with what."""
+    """Those of `would_lose` that share an import name with a new file, each with its name."""
     refused: bool = False
     applied: bool = False
     locked: bool = False
     checks: list[Result] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     ignored: list[Ignored] = field(default_factory=list)
-    """Files that come, and git has a rule against."""
+    """New files that a rule of git ignores."""
     variables: list[str] = field(default_factory=list)
     """What came into `.env`."""
 

@@ -1,6 +1,6 @@
 """Where a change is tried: a copy of a service's last commit, in a repository of its own.
 
-It borrows the objects of the service's repository, but neither its settings nor its user's.
+It borrows the objects of the service's repository, and none of its or its user's settings.
 """
 
 import os
@@ -41,7 +41,7 @@ class Outcome:
 
     @property
     def conflicts(self) -> list[str]:
-        """The paths that hold both versions, for somebody to choose from."""
+        """The paths that hold both versions, for the owner to choose from."""
         rejected = [change.path for change in self.changes if change.path.endswith(".rej")]
         return sorted({stage.path for stage in self.stages} | set(rejected))
 
@@ -55,7 +55,7 @@ class Scratch:
     before: str
     """The tree of the last commit."""
     variables: dict[str, str]
-    """For every git in here, Copier's too."""
+    """For every git that runs here, Copier's included."""
     address: str
     """What the answers file says of the template's address, without a user and a password."""
 
@@ -100,7 +100,7 @@ class Scratch:
         return git(self.folder, *arguments, variables=variables)
 
     def outcome(self) -> Outcome:
-        """What Copier has done here, all of it now in the index."""
+        """Add what Copier has done to the index; returns what that changes."""
         entries = [Stage.parse(line) for line in names(self.git("ls-files", "--stage", "-z"))]
         for entry in entries:
             if entry.mode == _SUBMODULE and any((self.folder / entry.path).iterdir()):
@@ -118,7 +118,7 @@ class Scratch:
         return self.git("write-tree")
 
     def changes(self) -> list[Change]:
-        """What differs from before in the index."""
+        """What differs in the index from the last commit."""
         return differences(self.folder, self.before, self.tree())
 
     def matching(self, pattern: str) -> list[str]:
@@ -127,11 +127,11 @@ class Scratch:
         return names(listed)
 
     def restore(self, path: str) -> None:
-        """Give a path the content from before."""
+        """Give a path the content of the last commit."""
         self.git("checkout", self.before, "--", path)
 
     def tree_of(self, folder: Path) -> str:
-        """The id of a folder's tree, made known here."""
+        """The id of a folder's tree, which is added to the objects here."""
         index = self.folder.with_name("rendered-index")
         self.git(f"--work-tree={folder}", "add", "--all", "--force", ".", index=index)
         tree = self.git("write-tree", index=index)
@@ -139,7 +139,7 @@ class Scratch:
         return tree
 
     def hunks(self, path: str) -> Iterator[tuple[str, str]]:
-        """What the owner has and what the template has, where a file holds both."""
+        """The owner's and the template's side of each conflict in a file."""
         text = (self.folder / path).read_text("utf-8", "replace")
         for conflict in _CONFLICT.finditer(text):
             yield conflict[1], conflict[2]

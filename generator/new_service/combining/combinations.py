@@ -19,13 +19,13 @@ _STRENGTHS = {"1": 1, "2": 2, "3": 3, "all": None}
 def combine(
     questions: Questions, strength: str, given: Mapping[str, object] | None = None
 ) -> list[Combination]:
-    """Combinations in which every `strength` options that can stand together do, at least once.
+    """Combinations that contain every possible set of `strength` options at least once.
 
-    `all` gives every valid combination. A module is an option of its own, on or off. The answers
-    `given` are those of every combination.
+    `all` gives every valid combination. Each module is an option, on or off. Every combination has
+    the answers `given`.
 
     Raises:
-        BadInput: `strength` is none of 1, 2, 3, all, or there is nothing to choose.
+        BadInput: `strength` is not 1, 2, 3 or all, or there is nothing to choose.
     """
     if strength not in _STRENGTHS:
         raise BadInput(f"unknown strength {strength!r}.", f"possible: {', '.join(_STRENGTHS)}.")
@@ -37,7 +37,7 @@ def combine(
 
 
 def pairs(questions: Questions, combinations: Iterable[Combination]) -> set[Choices]:
-    """Every two options that stand together in one of `combinations`."""
+    """Every pair of options that one of `combinations` contains."""
     found: set[Choices] = set()
     for each in combinations:
         answer = each.get("modules")
@@ -48,13 +48,13 @@ def pairs(questions: Questions, combinations: Iterable[Combination]) -> set[Choi
 
 
 def _possible(questions: Questions, given: Mapping[str, object]) -> list[Row]:
-    """The rows that the template's own words allow; None is the answer to what is not asked."""
+    """The rows that the template allows; None is the answer to a question that is not asked."""
     conditions = Conditions(questions)
     options = _options(questions, _with_needs(conditions, given))
     if not options:
         raise BadInput(
-            "the template asks nothing that has choices.",
-            "it makes one service; try that with create and validate.",
+            "the template asks no question with choices.",
+            "it renders one service; try it with create and validate.",
         )
     seen: dict[tuple[object, ...], Row] = {}
     for values in itertools.product(*options.values()):
@@ -64,7 +64,7 @@ def _possible(questions: Questions, given: Mapping[str, object]) -> list[Row]:
             seen[values] = row
     if not seen:
         raise BadInput(
-            "no combination has these answers.", "see which ones go together: smoke --list."
+            "no combination has these answers.", "list those that are possible: smoke --list."
         )
     return list(seen.values())
 
@@ -74,7 +74,7 @@ def _with_needs(conditions: Conditions, given: Mapping[str, object]) -> Mapping[
 
 
 def _completed(questions: Questions, conditions: Conditions, row: Row) -> Row:
-    """`row` with what its modules need, and without answers to what is not asked then."""
+    """`row` with the modules that it needs, and without answers to questions not asked then."""
     needed = conditions.completed(_answers(questions, row))
     row = row | {_module(each): True for each in needed}
     asked = conditions.asked(_answers(questions, row))
@@ -84,7 +84,7 @@ def _completed(questions: Questions, conditions: Conditions, row: Row) -> Row:
 
 
 def _is_valid(questions: Questions, conditions: Conditions, row: Row) -> bool:
-    """Whether no question finds its answer wrong."""
+    """Whether all answers are valid."""
     answers = _answers(questions, row)
     return not any(conditions.objection(name, answers) for name in answers)
 
@@ -94,11 +94,11 @@ def _question_of(option: str) -> str:
 
 
 def _covering(rows: list[Row], costs: list[int], size: int) -> Iterator[Row]:
-    """Rows that together hold each choice of `size` options that any row holds.
+    """Rows that together hold each set of `size` options that any row holds.
 
-    Greedy: the row that adds most comes next, of those the cheapest. Starting from the valid rows,
-    nothing that is possible can be missed; allpairspy, which builds rows up, loses pairs where
-    modules need others.
+    Greedy: the row that adds most comes next, and of equal ones the cheapest. All rows are valid
+    ones, so no possible set is missed; allpairspy, which builds rows up, loses pairs if modules
+    need others.
     """
     held = [_held(row, size) for row in rows]
     missing = set().union(*held)
@@ -123,9 +123,9 @@ def name(combination: Combination) -> str:
 
 
 def shard_of(combinations: list[Combination], shard: str | None) -> list[Combination]:
-    """The part `I/N`, I from 1, such that all parts cost about the same.
+    """The part `I/N`, I from 1, of parts that cost about the same.
 
-    What is dearest is dealt out first.
+    The most expensive combinations are dealt out first.
 
     Raises:
         BadInput: `shard` is not of that form, or there are fewer combinations than parts.
@@ -134,10 +134,10 @@ def shard_of(combinations: list[Combination], shard: str | None) -> list[Combina
         return combinations
     position, _, parts = shard.partition("/")
     if not (position.isdecimal() and parts.isdecimal() and 1 <= int(position) <= int(parts)):
-        raise BadInput(f"{shard!r} is no part.", "write the first of four parts as --shard 1/4.")
+        raise BadInput(f"{shard!r} is not a part.", "write the first of four parts as --shard 1/4.")
     if int(parts) > len(combinations):
         raise BadInput(
-            f"{len(combinations)} combinations do not make {parts} parts.",
+            f"{len(combinations)} combinations cannot be split into {parts} parts.",
             f"the most is --shard {min(int(position), len(combinations))}/{len(combinations)}.",
         )
     loads: list[list[int]] = [[] for _ in range(int(parts))]
@@ -148,7 +148,7 @@ def shard_of(combinations: list[Combination], shard: str | None) -> list[Combina
 
 
 def cost(combination: Combination) -> int:
-    """About how much there is to try in it: the more, the more modules it has."""
+    """A rough measure of the work in a combination: it grows with its modules."""
     return 1 + sum(len(each) for each in combination.values() if isinstance(each, list))
 
 
@@ -157,7 +157,7 @@ def _module(name: str) -> str:
 
 
 def _options(questions: Questions, given: Mapping[str, object]) -> dict[str, list[object]]:
-    """The questions with finite choices, each module by itself; one choice where it is given."""
+    """The questions with finite choices, one for each module; a given answer is the only choice."""
     options: dict[str, list[object]] = {}
     for question in questions.asked.values():
         answer = given.get(question.name)

@@ -1,4 +1,4 @@
-"""Try one combination of answers as its user would, from its creation to a change and back."""
+"""Try one combination as a user would: create it, validate it, change a module and undo that."""
 
 import os
 import re
@@ -21,26 +21,26 @@ from ..template.questions import Answers, Questions
 from ..template.wishes import modules_in
 from .combinations import Combination, name
 
-# What tells in a moment whether a change of modules has gone well.
+# The checks that show quickly whether a change of modules has worked.
 _QUICK = {*CHEAP, "format", "lint", "types", "boot"}
 _KEPT = "# An edit of the owner's.\n"
 
 
 class _Impossible(Exception):
-    """It cannot be tried on this machine; the message says why."""
+    """This machine cannot try it; the message says why."""
 
 
 @dataclass
 class Trial:
-    """A combination, and what has come of it."""
+    """A combination, and the results of trying it."""
 
     questions: Questions
     answers: Combination
     number: int
     folder: Path
-    """Where the service comes to be; not there yet."""
+    """Where the service is created; it does not exist yet."""
     newest: bool = False
-    """Lock to the newest packages, instead of those that the template was tested with."""
+    """Lock to the newest packages, not to those that the template was tested with."""
     given: Answers = field(default_factory=dict)
     """Answers that every combination has; those to questions with choices are in `answers`."""
     results: list[Result] = field(default_factory=list)
@@ -58,23 +58,23 @@ class Trial:
 
     @property
     def obstacle(self) -> str:
-        """Why it could not be tried here; nothing if it was."""
+        """Why this machine could not try it; empty if it did."""
         return next((each.detail for each in self.results if each.status == "skipped"), "")
 
     def run(self) -> None:
-        """Create it, run its checks, edit it, change its modules and take that back."""
+        """Create it, run its checks, edit it, change its modules and undo that."""
         with Step(self.id) as step:
             for result in self._steps():
                 self.results.append(result)
         self.seconds = round(step.seconds or 0.0, 3)
 
     def options(self) -> list[str]:
-        """What `create` needs to make it again."""
+        """The options with which `create` makes it again."""
         return [self.folder.name, "--yes", *_data(self._answers)]
 
     @property
     def _answers(self) -> Answers:
-        """Without choices that are given, but not asked in this combination."""
+        """All answers, without given choices that this combination is not asked for."""
         asked = self.questions.asked
         given = {
             key: value
@@ -107,7 +107,7 @@ class Trial:
         return ""
 
     def _make_environment(self, service: Service) -> None:
-        """With the lowest Python that the service runs on, where uv finds it or gets it."""
+        """Make the environment with the lowest Python that the service supports, if uv has it."""
         python = _python(service)
         command = [find_uv(), "venv", "--quiet", *(["--python", python] if python else [])]
         try:
@@ -118,7 +118,7 @@ class Trial:
             raise _Impossible(" ".join(made.stdout.removeprefix("error:").split()))
 
     def _changes(self, service: Service, terms: Terms) -> Iterator[Result]:
-        """Edit every file, add a module or remove one, and take that back."""
+        """Edit every file, add a module or remove one, and undo that."""
         module = self._module()
         if module is None:
             return
@@ -129,7 +129,7 @@ class Trial:
         before, commits = self._modules(), git(self.folder, "log", "--format=%H", "-2").split()
         there, back = ("remove", "add") if module in before else ("add", "remove")
         forced = ["--force"] if module in before else []
-        # In the end all is as it was: a look will do, and uv has had all that it needs.
+        # In the end all is as before: cheap checks will do, and uv has all packages cached.
         ways: list[tuple[str, Collection[str], dict[str, str]]] = [
             (there, _QUICK, {}),
             (back, CHEAP, {"UV_OFFLINE": "1"}),
@@ -146,14 +146,14 @@ class Trial:
             checks = [each for each in checks_of(service) if each in wanted]
             for result in run_checks(service, checks, terms):
                 yield replace(result, name=f"{title}: {result.name}")
-            # What it needs may have come along, and goes with it.
+            # Modules that it needs were added with it, and are removed with it.
             if verb == "add":
                 modules = [each for each in reversed(self._modules()) if each not in before]
         kept = self.questions.kept
         yield Result.of("as before", partial(compare, self.folder, commits, kept))
 
     def _module(self) -> str | None:
-        """Another one from combination to combination: one that it lacks, or that nobody needs."""
+        """The module to change, another each time: one that is absent, or that no other needs."""
         chosen = modules_in(self.answers)
         conditions = Conditions(self.questions)
         needed = {need for each in chosen for need in conditions.needs(each, self.answers)}
@@ -166,14 +166,14 @@ class Trial:
         return modules_in(Service.at(self.folder).answers())
 
     def _forgotten(self) -> list[str]:
-        """Options for the answers that went with a module which now comes back."""
+        """Options for the answers that were removed with a module that is added again."""
         known = Service.at(self.folder).answers()
         return _data({key: value for key, value in self._answers.items() if key not in known})
 
     def _change(
         self, title: str, options: list[str], edited: set[str], variables: Mapping[str, str]
     ) -> str:
-        """Do it as its user would; what goes with its module is no longer in `edited`."""
+        """Change a module as a user would; files removed with it are taken out of `edited`."""
         command = [*title.split(), *options, "--yes", "--project", str(self.folder)]
         self._new_service(*command, **variables)
         commit_all(self.folder, title.capitalize())
@@ -184,13 +184,13 @@ class Trial:
         return ""
 
     def _new_service(self, *arguments: str, **variables: str) -> str:
-        """Run the command as its user would: a process for each, since Copier changes its own."""
+        """Run the command as a user would, in a process of its own: Copier changes its process."""
         command = [sys.executable, "-m", "new_service.cli", *arguments]
         return _checked(command, self.folder.parent, **variables)
 
 
 def _python(service: Service) -> str | None:
-    """The lowest version that it says to run on."""
+    """The lowest Python version that the service declares."""
     required = re.match(r">=\s*([\d.]+)", str(service.setting("project", "requires-python")))
     return required[1] if required else None
 
@@ -206,7 +206,7 @@ def variables_of(answers: Combination, environment: Mapping[str, str]) -> dict[s
 
 
 def _data(answers: Answers) -> list[str]:
-    """The options by which a command is given `answers`."""
+    """The options that give `answers` to a command."""
     pairs = {
         key: ",".join(value) if isinstance(value, list) else str(value)
         for key, value in answers.items()
@@ -218,7 +218,7 @@ def _checked(command: list[str], folder: Path, **variables: str) -> str:
     """What `command` says; `variables` are added to the environment.
 
     Raises:
-        Failed: it ends with something else than 0, or not at all.
+        Failed: its exit code is not 0, or it does not end.
     """
     try:
         done = run(command, folder, {**os.environ, **variables}, seconds=allowed_seconds())
@@ -230,7 +230,7 @@ def _checked(command: list[str], folder: Path, **variables: str) -> str:
 
 
 def _edit(service: Service, edited: set[str]) -> str:
-    """Put a line of the owner's into each file that takes one, and commit; adds their names."""
+    """Write a line into each file that can have one, and commit; adds them to `edited`."""
     for each in names(git(service.folder, "ls-files", "-z")):
         path = service.folder / each
         takes = path.suffix in {".py", ".toml", ".yaml", ".yml"} or path.name == "Dockerfile"
@@ -242,7 +242,7 @@ def _edit(service: Service, edited: set[str]) -> str:
 
 
 def compare(service: Path, commits: list[str], kept: list[str]) -> str:
-    """See that each file is, in the last commit, as in one of `commits`.
+    """Check that each file of the last commit is as in one of `commits`.
 
     A module comes back without its owner's edits. Files that match a pattern in `kept`
     (`_skip_if_exists`), such as migrations, stay.
@@ -253,8 +253,8 @@ def compare(service: Path, commits: list[str], kept: list[str]) -> str:
     differing = [{each.path for each in differences(service, old, "HEAD")} for old in commits]
     patterns = [f"--exclude={each}" for each in kept]
     stay = names(git(service, "ls-files", "-z", "--cached", "--ignored", *patterns)) if kept else []
-    # uv leaves a version in the lock that an added module wanted, as long as it will do.
+    # uv keeps a locked version that an added module wanted, as long as it fits.
     unlike = set.intersection(*differing) - {"uv.lock", *stay}
     if unlike:
-        raise Failed(f"a module has come and gone, and these differ: {', '.join(sorted(unlike))}")
+        raise Failed(f"a change was undone, but these differ: {', '.join(sorted(unlike))}")
     return ""

@@ -1,7 +1,7 @@
-"""What an interactive `create` asks: where to start from, then what is not answered yet.
+"""The prompts of an interactive `create`: where to start from, then each open question.
 
-Copier could ask the template's questions too, but what it shows at a prompt is one line that
-begins with its own words, and an answer of several choices is gone from the screen.
+Copier could ask the template's questions too. But its prompts shorten an error to one line that
+begins with Copier's own words, and do not leave an answer of several choices on the screen.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,15 +24,15 @@ class Asking:
     questions: Questions
     given: Answers
     defaults: Answers
-    """What the team answers, unless somebody says otherwise."""
+    """The team's answers, which the user can override."""
     is_taken: Callable[[str], bool]
-    """Whether a service of that name cannot be created, since its folder is there."""
+    """Whether the folder of a service of that name exists already."""
     rest: bool = False
-    """Whether questions are left that Copier must ask, since only it can."""
+    """Whether questions are left that only Copier can ask."""
     _known: dict[str, object] = field(default_factory=dict)
 
     def start(self, preset: str | None) -> None:
-        """Ask where to start from, unless it is said.
+        """Ask where to start from, unless the command line says it.
 
         Raises:
             BadInput: an answer that was given is invalid.
@@ -50,7 +50,7 @@ class Asking:
                 self.given["modules"] = self._ask(self.questions.asked["modules"], conditions)
 
     def ask(self) -> None:
-        """Ask what is not answered, in the template's order.
+        """Ask the open questions, in the template's order.
 
         Raises:
             BadInput: an answer that was given is invalid.
@@ -71,7 +71,7 @@ class Asking:
 
     @contextmanager
     def _conditions(self) -> Iterator[Conditions]:
-        from jinja2 import TemplateError  # Conditions needs it, too
+        from jinja2 import TemplateError  # Conditions imports it, too
 
         try:
             yield Conditions(self.questions)
@@ -85,7 +85,7 @@ class Asking:
             raise invalid_answer(" ".join(said.split()))
 
     def _ask(self, question: Question, conditions: Conditions) -> Answer:
-        """A valid answer to a question, asked again until there is one."""
+        """Ask a question until its answer is valid; returns that answer."""
         known = self._known | self.given
         label = conditions.words(question.label, known)
         default = self.defaults.get(question.name, conditions.default(question.name, known))
@@ -129,7 +129,7 @@ class Asking:
 
 
 def in_words(answer: object) -> str:
-    """An answer as it is said on the command line."""
+    """An answer as it is written on the command line."""
     if isinstance(answer, list):
         return ", ".join(map(str, answer)) or "none"
     return str(answer).lower() if isinstance(answer, bool) else str(answer)

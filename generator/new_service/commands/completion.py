@@ -1,6 +1,6 @@
-"""What the shell completes: modules, presets, answers, checks and the folders of services.
+"""Shell completion: modules, presets, answers, checks and the folders of services.
 
-Completion is silent: where something cannot be known, nothing is offered.
+Completion is silent: if the values are unknown, it offers none.
 """
 
 import os
@@ -17,9 +17,9 @@ _KEY = "_NEW_SERVICE_KEY"
 
 
 def join_assignments() -> None:
-    """Undo, before Typer reads them, that bash makes three words of KEY=VALUE.
+    """Join the three words into which bash splits KEY=VALUE, before Typer reads them.
 
-    The key of the word that is completed is set aside, since bash replaces the value alone.
+    The key of the word to complete is set aside, since bash replaces the value alone.
     """
     if os.environ.get("_NEW_SERVICE_COMPLETE") != "complete_bash":
         return
@@ -49,19 +49,19 @@ def presets(context: typer.Context) -> list[tuple[str, str]]:
 
 
 def several_modules(context: typer.Context, incomplete: str) -> list[str]:
-    """For `M,M`: what is there, and each other module."""
+    """For `M,M`: what is typed already, followed by each other module."""
     questions = _questions(context)
     return _after_comma(list(questions.modules) if questions else [], incomplete)
 
 
 def new_modules(context: typer.Context) -> list[str]:
-    """The modules that the service around here has not."""
+    """The modules that the service around the current folder lacks."""
     questions, there = _questions(context), _recorded_modules(context)
     return [each for each in (questions.modules if questions else ()) if each not in there]
 
 
 def own_modules(context: typer.Context) -> list[str]:
-    """The modules of the service around here."""
+    """The modules of the service around the current folder."""
     return _recorded_modules(context)
 
 
@@ -81,7 +81,7 @@ def answers(context: typer.Context, incomplete: str) -> list[str]:
 
 
 def checks(context: typer.Context) -> list[str]:
-    """The checks of the service that is named, or of the one around here."""
+    """The checks of the named service, or of the one around the current folder."""
     from ..service.running import checks_of
     from ..system.errors import NewServiceError
 
@@ -94,7 +94,7 @@ def checks(context: typer.Context) -> list[str]:
 
 
 def services(incomplete: str) -> list[str]:
-    """Folders that hold a service; where there is none, shells complete paths by themselves."""
+    """Folders that hold a service; if there is none, shells complete paths by themselves."""
     from ..service.folder import ANSWERS_FILE
 
     start, slash, _ = incomplete.rpartition("/")
@@ -148,6 +148,6 @@ def _values(questions: "Questions", name: str, incomplete: str) -> list[str]:
 
 
 def _after_comma(values: list[str], incomplete: str) -> list[str]:
-    """`values` after those that `incomplete` has already."""
+    """`values` appended to those that `incomplete` has already."""
     there, comma, _ = incomplete.rpartition(",")
     return [f"{there}{comma}{value}" for value in values if value not in there.split(",")]

@@ -1,4 +1,4 @@
-"""Change a service that lives: add or remove modules, or update it. One engine does all three."""
+"""Change an existing service: add or remove modules, or update it. One engine does all three."""
 
 import shlex
 
@@ -23,8 +23,8 @@ def add(modules: list[str], wishes: ToChange, report: Report) -> int:
         for module in modules:
             if module in engine.modules:
                 raise BadInput(
-                    f"the module {module} is there already.",
-                    f"modules that are not: {_but(questions, engine.modules)}.",
+                    f"the service has the module {module} already.",
+                    f"modules that it lacks: {_but(questions, engine.modules)}.",
                 )
         given = _given(engine, questions)
         for name, answer in given.items():
@@ -56,8 +56,8 @@ def remove(modules: list[str], wishes: ToChange, report: Report) -> int:
         for module in modules:
             if module not in engine.modules:
                 raise BadInput(
-                    f"the module {module} is not there.",
-                    f"modules that are: {', '.join(engine.modules) or 'none'}.",
+                    f"the service does not have the module {module}.",
+                    f"modules that it has: {', '.join(engine.modules) or 'none'}.",
                 )
         rest = [each for each in engine.modules if each not in modules]
         conditions = Conditions(questions)
@@ -99,7 +99,7 @@ def update(to: str | None, wishes: ToChange, report: Report) -> int:
 
 
 def _given(engine: Engine, questions: Questions) -> Answers:
-    """The answers that are given; a file of all answers names the modules, too.
+    """The given answers; a file of all answers may name the service's modules, too.
 
     Raises:
         BadInput: one is not an answer, or they name other modules.

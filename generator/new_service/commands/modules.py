@@ -1,4 +1,4 @@
-"""List what a service can have."""
+"""List the modules of the template."""
 
 from ..system.screen import Report
 from ..template import source, team

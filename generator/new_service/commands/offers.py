@@ -1,4 +1,4 @@
-"""What a template offers, as far as this machine knows: for --help and for completion."""
+"""What a template offers, for --help and completion, as far as it is known without a network."""
 
 import os
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from ..template.questions import Question, Questions
 
 
 def offered(given: str | None = None) -> Questions | None:
-    """The questions of the template that would be used; None where that takes a network.
+    """The questions of the template that would be used; None if that needs a network.
 
     Raises:
         NewServiceError: the template or the team file cannot be read.
@@ -24,7 +24,7 @@ def offered(given: str | None = None) -> Questions | None:
 
 
 def listed(questions: Questions) -> Iterator[str]:
-    """Lines with the presets, modules and other questions, and what each can be answered."""
+    """Lines with the presets, the modules, and the other questions with their answers."""
     if questions.presets:
         yield from _table(
             "Presets (--preset)",
@@ -46,13 +46,13 @@ def listed_modules(questions: Questions) -> Iterator[str]:
 
 
 def summary(label: str) -> str:
-    """What a choice brings: it is labelled `NAME: SUMMARY`."""
+    """The summary of a choice, which is labelled `NAME: SUMMARY`."""
     name, colon, text = label.partition(":")
     return text.strip() if colon else name
 
 
 def values_of(question: Question) -> list[str]:
-    """What it can be answered; none if that may be anything."""
+    """The answers that a question takes; none if it takes any."""
     return list(question.choices or (["true", "false"] if question.type == "bool" else []))
 
 

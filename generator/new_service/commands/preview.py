@@ -1,4 +1,4 @@
-"""What a command shows before it acts: a service in a few lines, its tree, one question."""
+"""The preview of a service: in a few lines, or as a tree of all files."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,7 +14,7 @@ _NAMES = 34
 
 
 def short(name: str, files: list[str], answers: Mapping[str, object], questions: Questions) -> str:
-    """What was chosen, and where its files are, in at most 15 lines."""
+    """The choices and the folders of a service, in at most 15 lines."""
     chosen = _in_a_row(_choices(answers, questions), first=f"  {name}   ", rest="    ")
     total = [f"    {len(files)} files; --dry-run lists them"]
     folders = _in_folders(files)
@@ -56,8 +56,8 @@ def _choices(answers: Mapping[str, object], questions: Questions) -> Iterator[st
 
 
 def _in_folders(files: Iterable[str]) -> dict[str, list[str]]:
-    """Paths by their outermost folder, "" for those in none; one that holds a single folder, such
-    as `src`, goes with that."""
+    """Paths by their outermost folder, "" for those in none; a folder that holds nothing but one
+    folder, such as `src`, is joined with that."""
     folders: defaultdict[str, list[str]] = defaultdict(list)
     for path in files:
         folder, slash, rest = path.partition("/")
@@ -72,7 +72,7 @@ def _in_folders(files: Iterable[str]) -> dict[str, list[str]]:
 
 
 def _counts(inside: list[str]) -> Iterator[str]:
-    """How many files a folder has itself, and how many its folders."""
+    """The numbers of files directly in a folder, and in each of its folders."""
     counts = Counter(path.partition("/")[0] if "/" in path else "" for path in inside)
     if own := counts.pop("", 0):
         yield counted(own)
@@ -81,7 +81,7 @@ def _counts(inside: list[str]) -> Iterator[str]:
 
 
 def _in_a_row(parts: Iterable[str], *, first: str, rest: str) -> list[str]:
-    """Lines of `parts`, none of which is broken in itself."""
+    """Lines of `parts`, wrapped between parts only."""
     unbreakable = "\N{NO-BREAK SPACE}"
     text = f"{unbreakable}· ".join(part.replace(" ", unbreakable) for part in parts)
     return [line.replace(unbreakable, " ") for line in folded(text, first=first, rest=rest)]

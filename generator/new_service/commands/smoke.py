@@ -1,4 +1,4 @@
-"""Try the combinations of answers, several at once, or list them for a pipeline to fan out over."""
+"""Try the combinations of answers, several at once, or list them for the jobs of a pipeline."""
 
 import json
 import os
@@ -32,7 +32,7 @@ Rows = list[dict[str, object]]
 
 @dataclass(frozen=True, kw_only=True)
 class ToTry(Wishes):
-    """What the command line asks of `smoke`."""
+    """The options of `smoke`."""
 
     strength: str = "2"
     shard: str | None = None
@@ -51,13 +51,13 @@ def smoke(wishes: ToTry, report: Report) -> int:
     This machine may lack what one needs, such as a Python; `allow_skips` accepts that.
 
     Raises:
-        NewServiceError: an option has a value that it does not take, or nothing can be chosen.
-        KeyboardInterrupt: Ctrl-C; nothing is left but in the folder to keep.
+        NewServiceError: an option has an invalid value, or the template has no choices.
+        KeyboardInterrupt: Ctrl-C; nothing is left except in the folder of --keep.
     """
     if wishes.format not in _FORMATS:
         raise BadInput(f"unknown format {wishes.format!r}.", f"possible: {', '.join(_FORMATS)}.")
     if wishes.jobs < 1:
-        raise BadInput(f"{wishes.jobs} jobs would do nothing.", "the least is --jobs 1.")
+        raise BadInput(f"{wishes.jobs} jobs would try nothing.", "the least is --jobs 1.")
     ours = team.read()
     url = team.template_url(None, ours)
     with source.opened(url, ours.template_version) as template:
@@ -97,26 +97,26 @@ def _smoke(wishes: ToTry, questions: Questions, report: Report) -> int:
 
 @contextmanager
 def _folder(keep: Path | None) -> Iterator[Path]:
-    """Where services are made: a scratch folder, or the one where they are kept."""
+    """The folder of the services: a scratch folder, or the one of --keep."""
     kept = None if keep is None else resolved(keep)
     if kept is not None:
         kept.mkdir(parents=True, exist_ok=True)
     with place() as made:
-        os.environ["TMPDIR"] = str(made)  # what is killed leaves its temporary files there
+        os.environ["TMPDIR"] = str(made)  # killed programs leave their temporary files there
         yield kept or made
 
 
 def _check_free(trials: list[Trial]) -> None:
     for each in trials:
         if each.folder.exists():
-            raise BadInput(f"{each.folder} exists already.", "keep them in an empty folder.")
+            raise BadInput(f"{each.folder} exists already.", "name an empty folder with --keep.")
 
 
 def _run(trials: list[Trial], jobs: int, folder: Path, report: Report) -> None:
-    """Run trials, `jobs` at a time and the dearest first, and tell of each when it has ended.
+    """Run trials, `jobs` at a time and the longest first, and report each when it has ended.
 
     Raises:
-        BadInput: the machine has no room for them.
+        BadInput: the disk is full.
     """
     with ThreadPoolExecutor(max_workers=jobs) as pool:
         dearest_first = sorted(trials, key=lambda each: -cost(each.answers))
@@ -138,7 +138,7 @@ def _run(trials: list[Trial], jobs: int, folder: Path, report: Report) -> None:
 
 
 def _check_room(folder: Path) -> None:
-    """See whether it is the disk that made a trial fail: then all others will."""
+    """Check whether a full disk made a trial fail: then all others will fail, too."""
     if shutil.disk_usage(folder).free < _ROOM:
         raise BadInput(
             f"no space is left in {folder.parent}.",
@@ -165,7 +165,7 @@ def _conclude(trials: list[Trial], questions: Questions, total: int, report: Rep
         f"  {len(failed)} of {len(trials)} failed." if failed else f"  all {len(executed)} passed."
     )
     for each in failed:
-        report.say(f"  again: {_again(each)}")
+        report.say(f"  repeat: {_again(each)}")
     report.document(
         {
             "combinations": [
@@ -186,7 +186,7 @@ def _conclude(trials: list[Trial], questions: Questions, total: int, report: Rep
 
 
 def _again(trial: Trial) -> str:
-    """The commands that repeat it."""
+    """The commands that repeat a trial."""
     create = f"new-service create {shlex.join(trial.options())}"
     return f"{create} && new-service validate {trial.folder.name}"
 

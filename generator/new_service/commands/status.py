@@ -1,4 +1,4 @@
-"""Where services stand: version, pin, newer versions, drift, leftovers; many at once."""
+"""The state of services, many at once: version, pin, newer versions, drift, leftovers."""
 
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ from ..template.source import Template, releases
 
 @dataclass
 class Row:
-    """What is known of one service; `error` says why no more."""
+    """What is known of one service; `error` says why the rest is unknown."""
 
     path: Path
     error: str = ""
@@ -30,7 +30,7 @@ class Row:
     newest: str | None = None
     """The newest version inside the pin."""
     newest_outside: str | None = None
-    """The newest of all, where the pin does not accept it."""
+    """The newest of all, if the pin does not accept it."""
     off_pin: bool = False
     recorded: Recorded | None = None
     """None if it could not be read."""
@@ -49,9 +49,9 @@ class Row:
 def status(
     folders: list[Path], *, check: bool, report: Report, answers_file: str | None = None
 ) -> int:
-    """Print where the services in `folders` stand, default: the one around here.
+    """Print the state of the services in `folders`; default: the one around the current folder.
 
-    `answers_file` is the one of each that counts, where they have several.
+    `answers_file` is the answers file that counts if a service has several.
 
     Returns 1 if `check` is set and one is outdated, off its pin, or cannot be read; else 0.
 
@@ -77,7 +77,7 @@ def status(
 
 
 def _read(rows: list[Row], answers_file: str | None, stack: ExitStack, report: Report) -> None:
-    """Read the services; the rows of those that cannot be read say why not."""
+    """Read the services; the row of one that cannot be read says why."""
     opened: dict[str, Template | NewServiceError] = {}
     at: dict[tuple[str, str], Template] = {}
     for row in rows:
@@ -182,7 +182,7 @@ def _drift(row: Row) -> str:
 
 
 def _paths(row: Row) -> dict[str, list[str]]:
-    """What differs, by how."""
+    """The paths that differ, by kind of difference."""
     paths = {
         "edited": row.drift.modified,
         "deleted": row.drift.deleted,

@@ -27,7 +27,7 @@ def validate(
     """Run the checks of the service in `folder`; 0 if all passed, 1 if one failed.
 
     Raises:
-        BadInput: `folder` is in no service, or a check of `only` does not exist.
+        BadInput: `folder` is not in a service, or a check of `only` does not exist.
         ProgramMissing: uv or git is not installed.
     """
     recover(resolved(folder), report)

@@ -1,4 +1,4 @@
-"""The checks that need no environment of the service; `boot` is a file of its own."""
+"""The checks that run without the service's environment; `boot` has a file of its own."""
 
 import re
 import subprocess
@@ -33,7 +33,7 @@ class Result:
 
     @classmethod
     def of(cls, name: str, check: Callable[[], str]) -> "Result":
-        """Run a check, which returns what is worth a line or raises what is wrong."""
+        """Run a check, which returns a detail to show, or raises what is wrong."""
         status: Literal["passed", "failed"] = "passed"
         with Step(name) as step:
             try:
@@ -51,7 +51,7 @@ _SHOWN_LINES = 20
 
 
 def tell(report: Report, result: Result) -> None:
-    """Print the line of a check, and what it found below."""
+    """Print the line of a check, and below it what the check found."""
     mark = {"passed": "✓", "failed": "✗", "skipped": "·"}[result.status]
     if result.status == "passed":
         report.line(Step(result.name, result.detail, mark, result.seconds))
@@ -61,14 +61,14 @@ def tell(report: Report, result: Result) -> None:
         report.say(f"      {line}")
 
 
-# Folders of tools, which only the repository around a service may ignore.
+# Folders of tools, which a service's own .gitignore may lack.
 _TOOLS = [
     f"--exclude={name}/"
     for name in (".venv", "__pycache__", "node_modules", ".mypy_cache", ".ruff_cache")
 ]
 _MARKER = re.compile(r"^(<{7}|>{7}|\|{7})( |$)", re.MULTILINE)
 _BLOCK = re.compile(r"\{%-?\s*(if|elif|else|endif|for|endfor|set|raw|endraw|macro|include)\b")
-# Files that are templates by themselves, in whatever a service uses Jinja for.
+# Files in which a service may use Jinja itself.
 _OWN_TEMPLATES = {".jinja", ".jinja2", ".j2", ".html", ".htm", ".tpl"}
 
 
@@ -84,7 +84,7 @@ def provenance(service: Service) -> str:
 
 
 def residue(service: Service) -> str:
-    """No conflict marker, no rejected hunk, and nothing that rendering should have replaced."""
+    """There is no conflict marker, no rejected hunk and no Jinja that was not rendered."""
     found = [line for line, _ in residues(service)]
     if found:
         raise Failed("\n".join(found))
@@ -92,16 +92,16 @@ def residue(service: Service) -> str:
 
 
 def residues(service: Service) -> Iterator[tuple[str, Path]]:
-    """What `residue` finds, each with the file where it is."""
+    """The findings of `residue`, each with its file."""
     for path in _files(service.folder):
         for line in _residues(service, path):
             yield line, path
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    """The service's files, as if it were a repository of its own, and others that git tracks.
+    """The files that git would track if the service were a repository, and those that git tracks.
 
-    What a repository around it ignores is read as well: that may be the whole service.
+    Files that a repository around it ignores are read as well: it may ignore the whole service.
     """
     for name in sorted(set(_listed(folder))):
         if (folder / name).is_file():
@@ -131,7 +131,7 @@ def _residues(service: Service, path: Path) -> Iterator[str]:
     try:
         text = path.read_text("utf-8")
     except UnicodeDecodeError:
-        return  # no text, nothing that was rendered
+        return  # not text, so not rendered
     for marker in _MARKER.finditer(text):
         yield f"{name}:{_line(text, marker.start())}: conflict marker {marker[1]}"
     if path.suffix in _OWN_TEMPLATES or not ("{{" in text or "{%" in text):
@@ -141,11 +141,11 @@ def _residues(service: Service, path: Path) -> Iterator[str]:
 
 
 def _tags(service: Service, text: str) -> Iterator[re.Match[str]]:
-    """Jinja tags in `text`, those that the description itself holds left out."""
+    """Jinja tags in `text`, except those that the service's description contains."""
     try:
         answers = service.answers()
     except NewServiceError:
-        answers = {}  # provenance tells
+        answers = {}  # provenance reports it
     names = "|".join({"package", r"_copier\w+", *(re.escape(str(name)) for name in answers)})
     own = str(answers.get("description", ""))
     for pattern in (re.compile(rf"\{{\{{-?\s*({names})\b[^}}\n]*\}}\}}"), _BLOCK):
@@ -159,12 +159,12 @@ def _line(text: str, position: int) -> int:
 
 
 def lock(service: Service) -> str:
-    """`uv.lock` is there and in step with pyproject.toml."""
+    """`uv.lock` exists and is in step with pyproject.toml."""
     root = workspace.around(service.folder)
     renew = workspace.lock_command(root)
     if not ((root or service.folder) / "uv.lock").is_file():
         raise Failed(f"there is no uv.lock; make it with: {renew}")
-    # --offline: the answer must not hang on an index; a lock in step needs none.
+    # --offline: the answer must not depend on an index; a lock in step needs none.
     options = ("--check", "--offline", *undated(root or service.folder))
     checked = uv("lock", *options, folder=service.folder)
     if checked.returncode != 0:
@@ -174,7 +174,7 @@ def lock(service: Service) -> str:
     return "the workspace's" if root else ""
 
 
-# They read a few files and are over in a moment.
+# They read a few files and take a moment.
 CHEAP: dict[str, Callable[[Service], str]] = {
     "provenance": provenance,
     "residue": residue,

@@ -29,9 +29,9 @@ def write(folder: Path) -> bool:
 
 
 def extend(folder: Path) -> list[str]:
-    """Append to `.env` what `.env.example` sets and it does not name; nothing is rewritten.
+    """Append to `.env` the variables of `.env.example` that it lacks; no line is rewritten.
 
-    Returns the names of the variables that came; none where there is no `.env`.
+    Returns the names of these variables; none if there is no `.env`.
     """
     path, example = folder / ".env", folder / ".env.example"
     if not path.is_file() or not example.is_file():

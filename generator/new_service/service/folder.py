@@ -1,4 +1,4 @@
-"""A generated service, as its files on disk tell about it."""
+"""A generated service, read from its files on disk."""
 
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
@@ -24,14 +24,14 @@ class Service:
 
     folder: Path
     answers_file: str = ANSWERS_FILE
-    """Where Copier recorded its template and answers, from the folder."""
+    """The file with the template and answers that Copier recorded; a path from the folder."""
 
     @classmethod
     def at(cls, folder: Path, answers_file: str | None = None) -> Self:
         """The service in `folder`; `answers_file` is by default the one of our template.
 
         Raises:
-            BadInput: there is none, or it has several answers files, each perhaps the one.
+            BadInput: there is none, or it is unclear which of its answers files counts.
         """
         folder = resolved(folder)
         if not (folder / "pyproject.toml").is_file():
@@ -45,10 +45,10 @@ class Service:
 
     @classmethod
     def around(cls, folder: Path, answers_file: str | None = None) -> Self:
-        """The service that `folder` belongs to: the nearest folder above with an answers file.
+        """The service around `folder`: the nearest folder with an answers file.
 
         Raises:
-            BadInput: there is none, or it has several answers files, each perhaps the one.
+            BadInput: there is none, or it is unclear which of its answers files counts.
         """
         folder = resolved(folder)
         for each in (folder, *folder.parents):
@@ -62,7 +62,7 @@ class Service:
 
     @classmethod
     def named(cls, folder: Path, answers_file: str | None = None) -> Self:
-        """The service in `folder`, or the one that it is a folder of.
+        """The service in `folder`, or the one around it.
 
         Raises:
             BadInput: there is none.
@@ -84,10 +84,12 @@ class Service:
         try:
             return tomllib.loads(path.read_text("utf-8"))
         except (OSError, ValueError) as bad:
-            raise BadInput(f"{path} cannot be read: {bad}", "mend it; it is TOML.") from bad
+            raise BadInput(
+                f"{path} cannot be read: {bad}", "correct it; it is a TOML file."
+            ) from bad
 
     def setting(self, *keys: str) -> object:
-        """The value at a path of keys in pyproject.toml, None where it leads nowhere."""
+        """The value at a path of keys in pyproject.toml; None if there is none."""
         value: object = self.project
         for key in keys:
             value = value.get(key) if isinstance(value, dict) else None
@@ -98,22 +100,22 @@ class Service:
         """The range of template versions that the service accepts.
 
         Raises:
-            BadInput: it is no text.
+            BadInput: it is not text.
         """
         pin = self.setting("tool", "new-service", "template-version")
         if not isinstance(pin, str | None):
             raise BadInput(
-                f"the pin {pin!r} in pyproject.toml is no text.",
+                f"the pin {pin!r} in pyproject.toml is not text.",
                 "write [tool.new-service] template-version like '~=1.4'.",
             )
         return pin
 
     @property
     def checks(self) -> dict[str, str]:
-        """This service's own checks, by name: the poe task of each.
+        """The checks that the service declares: the poe task of each, by the name of the check.
 
         Raises:
-            BadInput: `[tool.new-service] checks` is no list of names, or of names and tasks.
+            BadInput: `[tool.new-service] checks` is not a list of names, or of names and tasks.
         """
         checks = self.setting("tool", "new-service", "checks")
         listed = [] if checks is None else checks
@@ -127,7 +129,7 @@ class Service:
         return found
 
     def answers(self) -> dict[str, object]:
-        """What Copier recorded.
+        """The content of the answers file.
 
         Raises:
             BadInput: the file is missing or holds no answers.
@@ -142,17 +144,17 @@ class Service:
         return answers
 
     def address(self, answers: Mapping[str, object]) -> str:
-        """Where its template is, as `answers` record it; a path in full."""
+        """The recorded address of its template; a path is made absolute."""
         return recorded_address(str(answers["_src_path"]), self.folder)
 
 
 def has_answers(folder: Path, answers_file: str | None = None) -> bool:
-    """Whether `folder` has an answers file, as each service has."""
+    """Whether `folder` has an answers file, as every service has."""
     return bool(_answers_files(folder, answers_file))
 
 
 def _answers_files(folder: Path, wanted: str | None) -> list[str]:
-    """The names of Copier's answers files in a folder, or the one that is wanted, if it is there.
+    """The names of Copier's answers files in a folder, or only the wanted one, if it exists.
 
     Raises:
         BadInput: `wanted` is not a path inside a service.
@@ -171,10 +173,10 @@ def _answers_files(folder: Path, wanted: str | None) -> list[str]:
 def _choose(folder: Path, names: list[str]) -> str:
     """The answers file of our template, among those that a service has.
 
-    Its address tells, or else the name that every service of ours has answered to.
+    It is the only one with our address, or else the only one with a service's name.
 
     Raises:
-        BadInput: several may be the one.
+        BadInput: that leaves several, or none.
     """
     if len(names) < 2:
         return next(iter(names), ANSWERS_FILE)
@@ -185,7 +187,7 @@ def _choose(folder: Path, names: list[str]) -> str:
             return found[0]
     raise BadInput(
         f"{folder} has several answers files: {', '.join(names)}.",
-        "choose the one of the service with --answers-file.",
+        "name the one of the service with --answers-file.",
     )
 
 
@@ -196,7 +198,7 @@ def _has_our_address() -> Callable[[Service], bool]:
     def is_ours(service: Service) -> bool:
         try:
             address = Address.of(service.address(service.answers()))
-        except BadInput:  # what cannot be read is chosen by --answers-file alone
+        except BadInput:  # only --answers-file chooses a file that cannot be read
             return False
         return any(address.is_same(each) for each in ours)
 
@@ -211,7 +213,7 @@ def _has_a_name(service: Service) -> bool:
 
 
 def forget_bytecode(folder: Path, deleted: Iterable[str]) -> None:
-    """Remove what Python compiled from modules of `folder` that were deleted.
+    """Remove the bytecode of modules of `folder` that were deleted.
 
     Raises:
         OSError: a file cannot be removed.
@@ -225,7 +227,7 @@ def forget_bytecode(folder: Path, deleted: Iterable[str]) -> None:
 
 
 def _check(entry: object) -> tuple[str, str] | None:
-    """The name and the poe task of a check; None if `entry` is none."""
+    """The name and the poe task of a check; None if `entry` is not a check."""
     match entry:
         case str():
             return entry, entry

@@ -1,4 +1,4 @@
-"""Files of a service that git ignores by a rule of somebody else: a clone would lack them."""
+"""Files of a service that git ignores by a rule outside the service: a clone would lack them."""
 
 import subprocess
 from collections.abc import Collection
@@ -16,13 +16,13 @@ class Ignored:
     path: str
     """From the service's folder."""
     rule: str
-    """`FILE:LINE:PATTERN`, as `git check-ignore --verbose` has it."""
+    """`FILE:LINE:PATTERN`, as `git check-ignore --verbose` prints it."""
 
 
 def ignored(service: Path, paths: Collection[str], *, own_rules: bool) -> list[Ignored]:
-    """Those of `paths` that git does not track, and that `git add` would leave out.
+    """Those of `paths` that git does not track and that `git add` would leave out.
 
-    They need not exist, nor does the service's folder. `own_rules`: rules in that folder count too.
+    Neither they nor the service's folder need exist. With `own_rules`, rules in that folder count.
 
     Raises:
         BadInput: git refuses to read the repository.
@@ -42,7 +42,7 @@ def ignored(service: Path, paths: Collection[str], *, own_rules: bool) -> list[I
 
 
 def _rules(around: Path, paths: Collection[str]) -> list[tuple[str, str, str, str]]:
-    """File, line, pattern and path, of each path that a rule names."""
+    """File, line, pattern and path for each path that a rule matches."""
     try:
         output = git(
             around, "check-ignore", "--verbose", "-z", "--stdin", stdin=listed(paths),
@@ -57,7 +57,7 @@ def _rules(around: Path, paths: Collection[str]) -> list[tuple[str, str, str, st
 
 
 def tell(report: Report, found: Collection[Ignored], outcome: str, *, of: int) -> None:
-    """Print what becomes of files, `of` so many, and each below the rule that ignores it."""
+    """Print `outcome` for the files `found` among `of` files, each below its rule."""
     if not found:
         return
     report.line(Step("ignored", f"{counted(len(found))}, {outcome}", "!"))

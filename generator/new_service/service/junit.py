@@ -1,4 +1,4 @@
-"""The form of JUnit's report that GitLab, Jenkins and others read."""
+"""A JUnit report, in the form that GitLab, Jenkins and others read."""
 
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from .checks import Result
 
 
 def write_junit(path: Path, suites: Mapping[str, list[Result]]) -> None:
-    """Write a report, a suite a service.
+    """Write a report, with one suite for each service.
 
     Raises:
         BadInput: `path` cannot be written.

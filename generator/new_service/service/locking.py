@@ -11,12 +11,12 @@ from ..system.screen import Step
 from ..template.source import Template
 from .workspace import around, settings
 
-# The service is in none; the folder in which it is made or changed would be.
-_CLAIMED = "the uv workspace around it takes in all folders here"
+# The service itself is not a member, but the folder in which it is made or changed would be.
+_CLAIMED = "the uv workspace around it includes all folders here"
 
 
 def lock(folder: Path, template: Template, step: Step) -> bool:
-    """Write `uv.lock` in `folder`; False, and words in `step`, if no index can be reached.
+    """Write `uv.lock` in `folder`; False, with the reason in `step`, if that is impossible.
 
     First with the cut-off, then without: uv keeps the versions and drops the cut-off from the
     lock, so that `uv lock --upgrade` is all its owner needs to move on.
@@ -69,30 +69,30 @@ def relock(folder: Path, template: Template, step: Step) -> bool:
 
 
 def _lock(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    """`uv lock`, which leaves out what is too new for its user alone."""
+    """Run `uv lock` without the cut-off of the user's own settings."""
     if "--exclude-newer" not in options:
         options = (*options, *undated(folder))
     return uv("lock", *options, folder=folder)
 
 
 def undated(folder: Path) -> list[str]:
-    """Options for a `uv lock` whose outcome all users share.
+    """Options with which `uv lock` gives all users the same lock.
 
-    A cut-off in a user's own settings is out of force; that of a repository stays.
+    They turn off a cut-off in the user's own settings; that of a repository stays.
     """
     return [] if "exclude-newer" in settings(folder) else ["--exclude-newer", "false"]
 
 
 def _renew(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    """`uv lock`; without network, from what uv has in its cache."""
+    """Run `uv lock`; without a network, from uv's cache."""
     done = _lock(folder, *options)
     return _lock(folder, *options, "--offline") if _no_network(done.stdout) else done
 
 
 def _settle(folder: Path) -> subprocess.CompletedProcess[str]:
-    """`uv lock` once more, without the cut-off, which is all that it has to change.
+    """Run `uv lock` once more, to remove the cut-off and nothing else.
 
-    All that it asks is in uv's cache since a moment ago; an index may take seconds to say it again.
+    uv has just cached all that it needs; an index may take seconds to answer again.
     """
     offline = _lock(folder, "--offline")
     return offline if offline.returncode == 0 else _renew(folder)
@@ -106,7 +106,7 @@ def _tell_personal(folder: Path, step: Step) -> None:
     personal = sorted(has - settings(folder).keys())
     if personal:
         step.mark = "!"
-        step.detail += f", by your own uv settings: {', '.join(personal)}"
+        step.detail += f", with your own uv settings: {', '.join(personal)}"
 
 
 def _versions(lock: Path) -> dict[str, Version]:

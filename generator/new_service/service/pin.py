@@ -1,4 +1,4 @@
-"""Which versions of its template a service accepts, and which of them is the one to move to."""
+"""Which versions of its template a service accepts, and which of them `update` moves to."""
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import Version
@@ -16,7 +16,7 @@ def pin_of(service: Service) -> SpecifierSet | None:
     """The range that a service accepts; None if it has no pin.
 
     Raises:
-        BadInput: its pin is no range of versions.
+        BadInput: its pin is not a range of versions.
     """
     pin = service.pin
     if pin is None:
@@ -25,21 +25,21 @@ def pin_of(service: Service) -> SpecifierSet | None:
         return SpecifierSet(pin)
     except InvalidSpecifier as bad:
         raise BadInput(
-            f"the pin {pin!r} in pyproject.toml is no range of versions.",
+            f"the pin {pin!r} in pyproject.toml is not a range of versions.",
             "write [tool.new-service] template-version like '~=1.4' or '>=1.2,<2'.",
         ) from bad
 
 
 def pin_as_answer(service: Service, target: Template) -> Answers:
-    """The pin as its owner has it, for the files of `target` that repeat it."""
+    """The owner's pin, for the files of `target` that repeat it."""
     return {_PIN: service.pin or ""} if _PIN in target.questions.asked else {}
 
 
 def newest_inside(template: Template, pin: SpecifierSet | None) -> str:
-    """The newest version that a pin accepts; without a pin, what `template` was opened with.
+    """The newest version that a pin accepts; without a pin, the one of `template`.
 
     Raises:
-        TemplateUnavailable: it accepts none of those there are.
+        TemplateUnavailable: the pin accepts no existing version.
     """
     if pin is None:
         return template.version
@@ -47,14 +47,14 @@ def newest_inside(template: Template, pin: SpecifierSet | None) -> str:
     if found is None:
         raise TemplateUnavailable(
             f"no version of the template matches the pin '{pin}'.",
-            "mend template-version in pyproject.toml; versions there are: "
+            "correct template-version in pyproject.toml; available versions: "
             f"{newest_few(template.clone)}.",
         )
     return str(found)
 
 
 def target_of(template: Template, recorded: Template, service: Service, to: str | None) -> Template:
-    """The version to move a service to from `recorded`, which is the answer if none is newer.
+    """The version to move a service to; `recorded`, its own, if none is newer.
 
     Raises:
         BadInput: `to` lies outside the pin, or is older than what the service has.
@@ -76,7 +76,7 @@ def target_of(template: Template, recorded: Template, service: Service, to: str 
         if to:
             raise BadInput(
                 f"the service has {recorded.version} already; {target.version} is older.",
-                "an update is undone by git: git revert the commit that made it.",
+                "to undo an update, git revert its commit.",
             )
         return recorded
     return target

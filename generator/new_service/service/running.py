@@ -1,4 +1,4 @@
-"""The checks of a service, those that it declares and our own, run side by side."""
+"""Run the checks of a service, our own and those that it declares, side by side."""
 
 import os
 import sys
@@ -28,17 +28,17 @@ def checks_of(service: Service) -> list[str]:
 
 @dataclass(frozen=True)
 class Terms:
-    """On which terms checks run."""
+    """How checks run."""
 
     at_once: int = 1
     variables: Mapping[str, str] = field(default_factory=dict)
-    """On top of the caller's environment."""
+    """Added to the caller's environment."""
     python: str | None = None
-    """The version that the environment is made with; by default one that uv finds."""
+    """The version for the environment; by default, one that uv finds."""
 
 
 def run_checks(service: Service, wanted: list[str], terms: Terms) -> Iterator[Result]:
-    """Run checks and yield what comes of each, in their order, as soon as it is known."""
+    """Run checks and yield their results in order, each as soon as it is known."""
     with _place(service, wanted) as place, ThreadPoolExecutor(max_workers=terms.at_once) as pool:
         terms = replace(terms, variables={**terms.variables, **place})
         environment = pool.submit(_prepare, service, wanted, terms)
@@ -54,9 +54,9 @@ def run_checks(service: Service, wanted: list[str], terms: Terms) -> Iterator[Re
 
 @contextmanager
 def _place(service: Service, wanted: list[str]) -> Iterator[dict[str, str]]:
-    """The variables that say where the service is installed, if not where uv would do it.
+    """The variables with which uv installs the service elsewhere than by default.
 
-    A workspace shares its environment among its members, and the one that we run in must stay.
+    A workspace shares its environment among its members, and our own environment must stay.
     """
     own = service.folder / ".venv"
     if not _installs(wanted):
@@ -71,18 +71,18 @@ def _place(service: Service, wanted: list[str]) -> Iterator[dict[str, str]]:
 
 
 def _installs(wanted: list[str]) -> bool:
-    """Whether a check is wanted that needs the service's environment."""
+    """Whether one of the checks needs the service's environment."""
     return bool(set(wanted) - CHEAP.keys())
 
 
 def _is_ours(environment: Path) -> bool:
-    """Whether we run in it."""
+    """Whether we run in `environment`."""
     used = (Path(each).resolve() for each in (sys.prefix, *sys.path))
     return any(each.is_relative_to(environment.resolve()) for each in used)
 
 
 def _prepare(service: Service, wanted: list[str], terms: Terms) -> str:
-    """Install the service's environment once, for all checks that use it; what failed, if any."""
+    """Install the service's environment once, for all checks; returns why it failed, or nothing."""
     if not _installs(wanted):
         return ""
     root = workspace.around(service.folder)
@@ -132,15 +132,15 @@ def _check(service: Service, name: str, terms: Terms) -> str:
 
 
 def allowed_seconds() -> float:
-    """How long a check may take before it is taken for one that hangs.
+    """How long a check may take before it counts as hanging.
 
     Raises:
-        BadInput: NEW_SERVICE_CHECK_SECONDS says something else than a number of seconds.
+        BadInput: NEW_SERVICE_CHECK_SECONDS is not a number of seconds.
     """
     given = os.environ.get("NEW_SERVICE_CHECK_SECONDS", "1200")
     if not given.isdecimal() or int(given) == 0:
         raise BadInput(
-            f"NEW_SERVICE_CHECK_SECONDS is {given!r}.", "give it a whole number, such as 1200."
+            f"NEW_SERVICE_CHECK_SECONDS is {given!r}.", "set it to a whole number, such as 1200."
         )
     return int(given)
 

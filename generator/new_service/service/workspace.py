@@ -1,4 +1,4 @@
-"""Where a service's lock and settings are: in its folder, or in the uv workspace around it."""
+"""Where a service has its lock and uv settings: in its folder, or in the uv workspace around it."""
 
 import os
 import shlex
@@ -13,7 +13,7 @@ from ..system.programs import uv
 def around(folder: Path) -> Path | None:
     """The root of the uv workspace that the project in `folder` is a member of, if any.
 
-    Where uv cannot tell, nor can it lock: it says there what is wrong.
+    If uv cannot tell, it cannot lock either, and says then what is wrong.
     """
     if not any((each / "pyproject.toml").is_file() for each in folder.parents):
         return None
@@ -25,9 +25,9 @@ def around(folder: Path) -> Path | None:
 
 
 def around_future(folder: Path, pyproject: Path) -> Path | None:
-    """As `around`, for a folder that is not there yet, and will have this `pyproject`.
+    """As `around`, for a folder that does not exist yet and will have this `pyproject`.
 
-    uv is asked in a copy of the projects above it.
+    uv answers in a copy of the projects above it.
     """
     above = [each for each in folder.parents if (each / "pyproject.toml").is_file()]
     if not above:
@@ -45,14 +45,14 @@ def around_future(folder: Path, pyproject: Path) -> Path | None:
 
 
 def lock_command(root: Path | None) -> str:
-    """The command that locks a workspace, or a service that is in none, for whoever stands here."""
+    """The command that locks a workspace, or a service in none, from the current folder."""
     if root is None or root == Path.cwd():
         return "uv lock"
     return f"uv lock --directory {shlex.quote(os.path.relpath(root))}"
 
 
 def settings(folder: Path) -> dict[str, object]:
-    """The settings of uv's that a repository has for the project in `folder`: the nearest ones."""
+    """The nearest uv settings that the repository has for the project in `folder`."""
     for each in (folder, *folder.parents):
         for name, keys in (("uv.toml", ()), ("pyproject.toml", ("tool", "uv"))):
             found = _table(each / name, keys)
@@ -65,7 +65,7 @@ def _table(path: Path, keys: tuple[str, ...]) -> dict[str, object] | None:
     try:
         table: object = tomllib.loads(path.read_text("utf-8"))
     except (OSError, ValueError):
-        return None  # uv says what is wrong with it
+        return None  # uv reports it
     for key in keys:
         table = table.get(key) if isinstance(table, dict) else None
     return table if isinstance(table, dict) else None

@@ -1,4 +1,4 @@
-"""A bug of ours: two lines for the user, and a report for whoever mends it."""
+"""A bug in new-service: two lines for the user, and a report for whoever fixes it."""
 
 import os
 import platform
@@ -15,23 +15,23 @@ from .errors import NewServiceError, of_system
 from .programs import find_uv
 
 _SHORTEST_SECRET = 6
-"""Shorter values of `--data` are such words as every traceback has."""
+"""Shorter values of `--data` are ordinary words, which occur in every traceback."""
 
 
 class Bug(NewServiceError):
-    """Something that new-service does not know how to handle (exit 70)."""
+    """An exception that new-service does not handle (exit 70)."""
 
     exit_code = 70
 
 
 def reported(failed: Exception) -> Bug:
-    """Write a report of `failed`; the error names its place, or why it could not be written."""
+    """Write a report of `failed`; the error names its path, or why it could not be written."""
     what = _without_secrets(traceback.format_exception_only(failed)[-1])
     try:
-        place = f"send {_write(failed)}, which says more, to whoever maintains new-service."
+        place = f"send {_write(failed)}, which has the details, to whoever maintains new-service."
     except OSError as full:
         reason = of_system(full).message
-        place = f"no report could be written ({reason}); NEW_SERVICE_DEBUG=1 prints what it says."
+        place = f"no report could be written ({reason}); NEW_SERVICE_DEBUG=1 prints the traceback."
     return Bug(f"a bug in new-service: {what}", place)
 
 
@@ -48,7 +48,7 @@ def _trace(failed: Exception) -> Iterator[str]:
 
 
 def _versions() -> Iterator[str]:
-    """The command, what it was run with and on; nothing of the environment."""
+    """The command, and the versions of the programs and the platform; no environment variables."""
     yield f"command: new-service {shlex.join(_command())}"
     for package in ("new-service", "copier", "typer"):
         try:
@@ -87,7 +87,7 @@ def _command() -> Iterator[str]:
 
 
 def _without_secrets(text: str) -> str:
-    """`text` without what addresses carry beside a host and a path, and without given answers."""
+    """`text` without answers of `--data`, and without the users, passwords and queries of URLs."""
     text = re.sub(r"(?<=://)[^/@\s'\"]+@", "", text)
     text = re.sub(r"(://[^\s?'\"]*)\?[^\s'\"]*", r"\1", text)
     for given, shown in zip(sys.argv[1:], _command(), strict=True):

@@ -1,4 +1,4 @@
-"""What can go wrong, in words: every error says what happened and what to do."""
+"""The errors that users see: each says what went wrong and what to do."""
 
 import errno
 import os
@@ -38,27 +38,27 @@ class ProgramMissing(NewServiceError):
 
 
 def invalid_answer(message: str) -> BadInput:
-    """A validator's two sentences are what went wrong and what to do."""
+    """The error of a validator, whose two sentences say what went wrong and what to do."""
     text = message.split(": ", 1)[1] if message.startswith("Validation error") else message
     first, _, second = text.partition(". ")
     return BadInput(f"{first.rstrip('.')}.", second or "answer it with --data KEY=VALUE.")
 
 
 def not_answered(obstacle: str, questions: list[str], hint: str) -> BadInput:
-    """Nobody can be asked, and these questions have no answer."""
+    """The error if these questions have no answer and cannot be asked."""
     return BadInput(f"{obstacle}; not answered: {', '.join(questions)}.", hint)
 
 
 def of_system(failed: OSError) -> BadInput:
-    """What the operating system refuses, with the paths that it names; none is guessed."""
+    """An error of the operating system, with the paths that it names."""
     given = (failed.filename, failed.filename2)
     paths = [os.fsdecode(each) for each in given if isinstance(each, str | bytes | os.PathLike)]
     reason = failed.strerror or str(failed) or type(failed).__name__
-    hint = "see to that"
+    hint = "fix that"
     if failed.errno in _FULL:
         hint = "make room there" if paths else _MAKE_ROOM
     elif failed.errno in _FORBIDDEN:
-        hint = "see to its permissions"
+        hint = "check its permissions"
     return BadInput(
         ": ".join([" -> ".join(paths), reason] if paths else [reason]) + ".",
         f"{hint}, and run the command again.",
@@ -66,15 +66,15 @@ def of_system(failed: OSError) -> BadInput:
 
 
 def of_full_disk(said: str) -> BadInput | None:
-    """A full disk, if that is why git, whose messages are English, has failed."""
+    """The error if git failed because the disk is full; git's messages are English here."""
     if not any(os.strerror(each) in said for each in _FULL) and "Out of diskspace" not in said:
         return None
     return BadInput(f"git says: {said}", f"{_MAKE_ROOM}, and run the command again.")
 
 
 def of_program(failed: subprocess.CalledProcessError) -> BadInput:
-    """What a program that was to succeed has said."""
+    """An error of a program that should have succeeded, with its message."""
     name = Path(failed.cmd[0]).name
     said = failed.stderr or f"exit code {failed.returncode}"
     said = said.decode("utf-8", "replace") if isinstance(said, bytes) else said
-    return BadInput(f"{name} failed: {said}", "see to that, and run the command again.")
+    return BadInput(f"{name} failed: {said}", "fix that, and run the command again.")

@@ -1,7 +1,7 @@
-"""Temporary folders that nobody has to tidy up, also after the process was killed.
+"""Temporary folders that are removed even if their process was killed.
 
-Each holds a file that the kernel keeps locked for as long as its process lives, whoever ends that
-and whatever gets its number next. A folder of ours whose lock is free is a leftover.
+Each holds a file that the kernel keeps locked as long as its process lives, however that ends and
+whichever process gets its number next. A folder of ours whose lock is free is a leftover.
 """
 
 import fcntl
@@ -19,12 +19,12 @@ _PREFIXES = ("new-service-", ".new-service-")
 
 @contextmanager
 def place(parent: Path | None = None) -> Iterator[Path]:
-    """An empty folder in `parent`, hidden there, or among the system's temporary ones.
+    """An empty folder, hidden in `parent`, or among the system's temporary folders.
 
-    It is gone afterwards, and so is what killed processes have left in the same folder.
+    It is removed afterwards, and so are leftovers of killed processes in the same place.
 
     Raises:
-        OSError: none can be made.
+        OSError: the folder cannot be made.
     """
     ours, hidden = _PREFIXES
     where, prefix = (parent, hidden) if parent else (Path(tempfile.gettempdir()), ours)
@@ -38,12 +38,12 @@ def place(parent: Path | None = None) -> Iterator[Path]:
 
 
 def _made(where: Path, prefix: str) -> tuple[Path, int]:
-    """A folder with its lock, held until the descriptor is closed; no program inherits that."""
+    """A folder and the descriptor that holds its lock, which no program inherits."""
     while True:
         folder = Path(tempfile.mkdtemp(prefix=prefix, dir=where))
         try:
             lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileNotFoundError:  # somebody took it for a leftover just now
+        except FileNotFoundError:  # another process took it for a leftover just now
             continue
         except OSError:
             folder.rmdir()
@@ -52,12 +52,12 @@ def _made(where: Path, prefix: str) -> tuple[Path, int]:
             fcntl.flock(lock, fcntl.LOCK_EX)
         if os.fstat(lock).st_nlink:
             return folder, lock
-        os.close(lock)  # somebody took it for a leftover just before
+        os.close(lock)  # another process took it for a leftover just before
 
 
 def _remove_leftovers(where: Path) -> None:
     with suppress(OSError):
-        names = os.listdir(where)  # noqa: PTH208  a path for each of many would take its time
+        names = os.listdir(where)  # noqa: PTH208  making a path for each of many is slow
         for name in names:
             if name.startswith(_PREFIXES):
                 _remove_leftover(where / name)
@@ -71,7 +71,7 @@ def _remove_leftover(folder: Path) -> None:
         try:
             lock = os.open(folder / _LOCK, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
         except FileNotFoundError:
-            folder.rmdir()  # which works if it is empty: its process was killed at once
+            folder.rmdir()  # works only if it is empty: its process was killed at once
             return
         try:
             if _is_own(os.fstat(lock), stat.S_IFREG):
@@ -86,9 +86,9 @@ def _is_own(found: os.stat_result, kind: int) -> bool:
 
 
 def _remove(folder: Path) -> None:
-    """Remove a folder whose lock is held; the lock goes last, so that the rest is never forgotten.
+    """Remove a folder whose lock is held; the lock goes last, so that the rest is not forgotten.
 
-    What cannot be removed stays, for the next command to try.
+    The next command tries again to remove what stays.
     """
     with suppress(OSError):
         for each in folder.iterdir():

@@ -19,10 +19,10 @@ from .errors import ProgramMissing
 
 
 def find_uv() -> str:
-    """The uv on PATH, else, or where that is too old, the one that came with new-service.
+    """The uv on PATH; if there is none or it is too old, the one that came with new-service.
 
     Raises:
-        ProgramMissing: there is neither.
+        ProgramMissing: neither exists.
     """
     on_path = shutil.which("uv")
     if on_path and _is_recent(on_path):
@@ -40,7 +40,7 @@ def find_uv() -> str:
 
 @cache
 def _is_recent(uv: str) -> bool:
-    """Whether it has the options that we use."""
+    """Whether it is recent enough for the options that we use."""
     said = subprocess.run([uv, "--version"], capture_output=True, check=False, text=True).stdout
     version = re.match(r"uv (\d[\d.]*)", said)
     return version is not None and version[1] in _required_uv().specifier
@@ -60,7 +60,7 @@ def uv(
 
 
 class TookTooLong(Exception):
-    """A program was killed, with all that it had started, since it did not end; what it said."""
+    """A program did not end and was killed with all its children; the message is its output."""
 
 
 _running: set[subprocess.Popen[bytes]] = set()
@@ -78,9 +78,9 @@ def run(
 
     Raises:
         TookTooLong: it had not ended after `seconds`.
-        KeyboardInterrupt: everything has been ended.
+        KeyboardInterrupt: all programs were killed.
     """
-    # A file, since something that outlives the program could keep a pipe open for ever.
+    # A file, since a process that outlives the program could keep a pipe open for ever.
     with tempfile.TemporaryFile(prefix="new-service-") as output:
         process = subprocess.Popen(
             command,
@@ -89,7 +89,7 @@ def run(
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C is for us: we end it
+            start_new_session=True,  # Ctrl-C reaches us alone, and we end the program
         )
         _running.add(process)
         try:
@@ -105,17 +105,17 @@ def run(
 
 
 def end_all() -> None:
-    """Kill what other threads run, for good: an interrupt reaches the main one alone."""
+    """Kill the programs of all threads, for good: an interrupt reaches the main one alone."""
     _over.set()
     for process in list(_running):
         _end(process)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Kill it and all that it has started: poe starts commands in sessions of their own."""
+    """Kill a program and its children, which poe starts in sessions of their own."""
     if process.poll() is not None:
         return
-    import psutil  # only where something has gone wrong
+    import psutil  # only if something went wrong
 
     with suppress(psutil.NoSuchProcess):
         whole = psutil.Process(process.pid)
@@ -145,7 +145,7 @@ def poe(
     """
     uv = find_uv()
     variables = dict(variables or os.environ)
-    # A task may call uvx, which lies beside uv and may be on nobody's PATH.
+    # A task may call uvx, which lies beside uv and may not be on PATH.
     variables["PATH"] = os.pathsep.join([variables.get("PATH", os.defpath), str(Path(uv).parent)])
     command = [uv, "run", "--frozen", "--no-sync", "poe", "-q", task]
     return run(command, folder, variables, seconds=seconds)

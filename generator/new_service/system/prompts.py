@@ -1,4 +1,4 @@
-"""How questions look on a terminal: each is erased, and what was answered stays there in words.
+"""Questions on a terminal: each prompt is erased, and a line with the answer stays.
 
 They raise KeyboardInterrupt on Ctrl-C and Ctrl-D.
 """
@@ -31,13 +31,13 @@ def object_to(said: str) -> None:
 
 
 def remark(said: str) -> None:
-    """Show what follows from the last answer."""
+    """Show a consequence of the last answer."""
     print("\n".join(folded(said, first="  · ")), flush=True)
 
 
 def text(label: str, hint: str, typed: str) -> str:
-    """Ask for text; `hint` says what to type, `typed` is there already, to be edited."""
-    import questionary  # 0.1 s that only a prompt needs
+    """Ask for text; `hint` says what to type, `typed` is a text to edit."""
+    import questionary  # takes 0.1 s, which only prompts need
 
     instruction = f"({hint})" if hint else None
     asked = questionary.text(label, typed, qmark="?", instruction=instruction, erase_when_done=True)
@@ -62,16 +62,16 @@ def several(label: str, options: Sequence[Option], chosen: Sequence[str]) -> lis
 
     asked = questionary.checkbox(
         label, _choices(options, chosen), qmark="?",
-        instruction="(space chooses, enter goes on)", erase_when_done=True,
+        instruction="(space selects, enter continues)", erase_when_done=True,
     )  # fmt: skip
     return cast("list[str]", _answer(asked))
 
 
 def confirm(question: str, *, otherwise: str = "nothing was changed.") -> None:
-    """Ask whether to go on, Enter is yes; `otherwise` is said after a no.
+    """Ask whether to continue; Enter is yes, and a no prints `otherwise`.
 
     Raises:
-        Exit: no. That is an answer, and no interrupt.
+        Exit: the answer is no, which is not an interrupt.
         KeyboardInterrupt: Ctrl-C.
     """
     import questionary

@@ -1,4 +1,4 @@
-"""How progress, results and long lines look: on a terminal, in a pipe, and with --json."""
+"""Output: progress, results and long lines, on a terminal, in a pipe, and with --json."""
 
 import json
 import os
@@ -20,7 +20,7 @@ def columns() -> int:
 
 
 def folded(text: str, *, first: str = "  ", rest: str | None = None) -> list[str]:
-    """`text` in lines that fit, after `first`; the others begin with `rest`, as wide by default."""
+    """`text` in lines that fit, after `first` and then `rest`, by default as many spaces."""
     rest = " " * len(first) if rest is None else rest
     lines = wrap(
         text, columns(), initial_indent=first, subsequent_indent=rest, break_on_hyphens=False
@@ -29,7 +29,7 @@ def folded(text: str, *, first: str = "  ", rest: str | None = None) -> list[str
 
 
 def fitting(start: str, items: Sequence[str]) -> str:
-    """A line with as many of `items` after `start` as fit, and how many more there are."""
+    """A line of `start` and as many `items` as fit, and the number of the others."""
     for count in range(len(items), 0, -1):
         more = f" and {len(items) - count} more" if count < len(items) else ""
         line = f"{start}{', '.join(items[:count])}{more}"
@@ -69,25 +69,25 @@ class Step:
 
 
 class Report:
-    """Says what is running and how long it took.
+    """Prints what runs and how long it took.
 
-    On stdout; on stderr where stdout is kept for one JSON document.
+    It prints to stdout, or to stderr if stdout is kept for one JSON document.
     """
 
     def __init__(self, *, as_json: bool = False) -> None:
         self.as_json = as_json
         self.stream = sys.stderr if as_json else sys.stdout
-        # A user who likes no colours (https://no-color.org) likes no moving lines either.
+        # Whoever wants no colours (https://no-color.org) wants no moving lines either.
         wanted = not os.environ.get("NO_COLOR") and not _is_dumb()
         self.is_lively = self.stream.isatty() and wanted
 
     @property
     def obstacle(self) -> str:
-        """Why nobody can be asked anything; empty if somebody can."""
+        """Why no question can be asked; empty if questions can be asked."""
         if not (sys.stdin.isatty() and sys.stdout.isatty()):
-            return "there is nobody to ask"
+            return "nothing can be asked without a terminal"
         if self.as_json:
-            return "with --json nothing is asked"
+            return "nothing is asked with --json"
         if _is_dumb():
             return "this terminal shows no prompts (TERM=dumb)"
         return ""
@@ -129,5 +129,5 @@ class Report:
 
 
 def _is_dumb() -> bool:
-    """Whether the terminal can print lines, and nothing else."""
+    """Whether the terminal can only print lines."""
     return os.environ.get("TERM") == "dumb"

@@ -1,4 +1,4 @@
-"""Standard streams that never stop the work: what became of the output is told at its end."""
+"""Standard streams that never stop the work: a failure of the output is reported at the end."""
 
 import io
 import os
@@ -11,13 +11,13 @@ if TYPE_CHECKING:
 
 
 class Output(io.FileIO):
-    """Standard output or error; as soon as it cannot be written, the rest is dropped."""
+    """Standard output or error; once a write fails, the rest is dropped."""
 
     failure: OSError | None = None
-    """What went wrong then."""
+    """Why the write failed."""
 
     def write(self, data: "ReadableBuffer", /) -> int:
-        """Take all of `data`, or a part of it, and wait where a pipe is full and does not."""
+        """Write all of `data` or a part of it; wait if a pipe that does not block is full."""
         try:
             while self.failure is None:
                 written = super().write(data)
@@ -30,9 +30,9 @@ class Output(io.FileIO):
 
 
 def prepare() -> Output:
-    """Make the standard streams such that none can fail; returns what is below `sys.stdout`.
+    """Replace the standard streams by ones that cannot fail; returns the one under `sys.stdout`.
 
-    One that is closed becomes the null device, before a file of ours takes its number.
+    A closed one becomes the null device, before one of our files takes its number.
     """
     for descriptor in range(3):
         try:

@@ -1,4 +1,4 @@
-"""Git's trees: what differs between two of them, and the stages of a path in conflict."""
+"""Git's trees: the differences between two of them, and the stages of a path in conflict."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,7 @@ _ABSENT = "000000"
 
 @dataclass(frozen=True)
 class Change:
-    """One path that differs between two trees; modes and object ids as `git diff-tree` has them."""
+    """One path that differs between two trees, with the modes and ids of `git diff-tree`."""
 
     path: str
     old_mode: str
@@ -29,7 +29,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Stage:
-    """One of the up to three versions of a path in conflict: 1 of both, 2 ours, 3 theirs."""
+    """One of up to three versions of a path in conflict: 1 the base, 2 ours, 3 theirs."""
 
     mode: str
     object_id: str

@@ -1,4 +1,4 @@
-"""Which of the caller's variables the programs that we run see: one decision for each."""
+"""Which of the caller's variables reach the programs that we run: one decision for each."""
 
 import os
 from collections.abc import Mapping
@@ -6,7 +6,7 @@ from typing import Literal
 
 Decision = Literal["pass", "drop"]
 
-# A name that ends in `*` stands for all that begin so; a longer name has precedence over it.
+# A name that ends in `*` stands for all names with that beginning; a longer name has precedence.
 TABLE: tuple[tuple[Decision, str, str], ...] = (
     # uv, each that it documents.
     (
@@ -50,7 +50,7 @@ TABLE: tuple[tuple[Decision, str, str], ...] = (
     ),
     (
         "pass",
-        "what its user does not trust: uv says what it refuses",
+        "what the user does not trust: uv reports what it refuses",
         "UV_NO_BUILD UV_NO_BUILD_PACKAGE UV_REQUIRE_BUILD_HASHES UV_MALWARE_CHECK "
         "UV_MALWARE_CHECK_URL",
     ),
@@ -99,7 +99,7 @@ TABLE: tuple[tuple[Decision, str, str], ...] = (
         "UV_INSTALL_DIR UV_UNMANAGED_INSTALL UV_DOWNLOAD_URL UV_NO_MODIFY_PATH UV_INSTALLER_* "
         "UV_UPLOAD_HTTP_TIMEOUT UV_SHOW_RESOLUTION UV_LOG_CONTEXT RUST_LOG TRACING_DURATIONS_FILE",
     ),
-    ("drop", "of a newer uv: nobody has decided yet", "UV_*"),
+    ("drop", "of a newer uv: not decided yet", "UV_*"),
     # Git.
     (
         "drop",
@@ -116,7 +116,7 @@ TABLE: tuple[tuple[Decision, str, str], ...] = (
         "GIT_ATTR_SOURCE GIT_DIFF_OPTS GIT_EXTERNAL_DIFF",
     ),
     ("pass", "settings of its user's, such as credentials", "GIT_CONFIG_*"),
-    # Python, of which these say what a program means no more than its speed or its cache.
+    # Python: the first ones change only a program's speed and caches.
     (
         "pass",
         "caches and speed",
@@ -144,7 +144,7 @@ _BEGINNINGS = tuple(name[:-1] for name in sorted(_NAMES, key=len) if name.endswi
 
 
 def decision(name: str) -> Decision:
-    """What becomes of a variable; one that the table does not have is passed on."""
+    """The decision for a variable; one that is not in the table is passed on."""
     if name in _NAMES:
         return _NAMES[name]
     if not name.startswith(_BEGINNINGS):
@@ -153,11 +153,11 @@ def decision(name: str) -> Decision:
 
 
 def chosen(variables: Mapping[str, str]) -> dict[str, str]:
-    """Those of `variables` that programs get to see."""
+    """Those of `variables` that reach programs."""
     return {name: value for name, value in variables.items() if decision(name) == "pass"}
 
 
 def choose() -> None:
-    """Leave in our own environment what programs get to see: Copier runs some as well."""
+    """Remove all others from our own environment, since Copier runs programs as well."""
     for name in os.environ.keys() - chosen(os.environ).keys():
         del os.environ[name]

@@ -1,4 +1,4 @@
-"""The address of a template: as Copier records it, as git takes it, and without its secrets."""
+"""The address of a template: as Copier records it, as git reads it, and without secrets."""
 
 import os
 import re
@@ -27,19 +27,19 @@ ADVICE = "give them to one of git's credential helpers, or to url.<base>.instead
 
 @dataclass(frozen=True)
 class Address:
-    """Where a template is."""
+    """The address of a template."""
 
     url: str
-    """As Copier takes it and a service records it; a path is in full."""
+    """As Copier takes it and a service records it; a path is absolute."""
     user: str | None = field(default=None, repr=False)
     password: str | None = field(default=None, repr=False)
 
     @classmethod
     def of(cls, given: str) -> Self:
-        """Read what a user, a team file or an answers file says.
+        """Read an address from a user, a team file or an answers file.
 
         Raises:
-            BadInput: it is not an address, or a path in the current folder, which is gone.
+            BadInput: it is not an address, or a path from a current folder that is gone.
         """
         if _is_path(given):
             return cls(str(resolved(Path(given))))
@@ -55,7 +55,7 @@ class Address:
 
     @property
     def for_git(self) -> str:
-        """What Copier would tell git."""
+        """The address that Copier passes to git."""
         url = self.url
         for short, host in _SHORT.items():
             if url.startswith(short):
@@ -66,14 +66,14 @@ class Address:
 
     @property
     def variables(self) -> dict[str, str]:
-        """The environment in which git has the user and the password."""
+        """The variables that give git the user and the password."""
         if self.user is None:
             return {}
         parts = urlsplit(self.for_git)
         key = f"credential.{parts.scheme}://{parts.netloc}"
         if self.password is None:
             return appended((f"{key}.username", self.user))
-        # Without the user's own helpers, which would keep it.
+        # Without the user's own helpers, which would store it.
         return {
             "NEW_SERVICE_TEMPLATE_USER": self.user,
             "NEW_SERVICE_TEMPLATE_PASSWORD": self.password,
@@ -81,27 +81,27 @@ class Address:
         }
 
     def is_same(self, other: "Address") -> bool:
-        """Whether both lead to one template, however they are written."""
+        """Whether both are addresses of the same template, however they are written."""
         return self.for_git.removesuffix(".git") == other.for_git.removesuffix(".git")
 
 
 def resolved(folder: Path) -> Path:
-    """`folder` in full, `~` included; where there is no such user it is a name like others.
+    """`folder` as an absolute path, `~` expanded if there is such a user.
 
     Raises:
-        BadInput: it lies in the current folder, which is gone.
+        BadInput: it is relative to a current folder that is gone.
     """
     try:
         return Path(os.path.expanduser(folder)).resolve()  # noqa: PTH111  that of Path raises
     except FileNotFoundError as gone:
-        raise BadInput("the current folder is gone.", "go to one that is there.") from gone
+        raise BadInput("the current folder no longer exists.", "go to one that exists.") from gone
 
 
 def recorded_address(recorded: str, folder: Path) -> str:
-    """The address that the service in `folder` records; a relative path in full.
+    """The address that the service in `folder` records; a relative path is made absolute.
 
-    Copier reads such a path from the folder where it is run. That was the service's, or one above
-    it (`copier copy ../template shop`): the nearest in which it leads to a template counts.
+    Copier reads such a path from the folder where it runs. That was the service's folder, or one
+    above it (`copier copy ../template shop`): the nearest from which it leads to a template counts.
     """
     if not _is_path(recorded) or recorded.startswith(("/", "~")):
         return recorded
@@ -111,7 +111,7 @@ def recorded_address(recorded: str, folder: Path) -> str:
 
 
 def without_credentials(text: str) -> str:
-    """`text` with the user and password of every URL in it left out; a user of SSH stays."""
+    """`text` without the user and password of every URL in it; a user of SSH stays."""
     return _USER.sub(_without_user, text)
 
 
@@ -121,7 +121,7 @@ def _without_user(url: re.Match[str]) -> str:
 
 
 def _credentials(given: str) -> tuple[str | None, str | None]:
-    """User and password of a URL that git reads by HTTP or FTP."""
+    """The user and password in a URL of HTTP or FTP."""
     try:
         parts = urlsplit(given.removeprefix("git+"))
         _ = parts.port
@@ -129,7 +129,7 @@ def _credentials(given: str) -> tuple[str | None, str | None]:
         raise BadInput(
             "the template's address is not a URL.",
             "write / as %2F, ? as %3F, # as %23 and @ as %40 in its user and password.",
-        ) from None  # it tells a part of the password
+        ) from None  # its message contains a part of the password
     if parts.scheme not in {"http", "https", "ftp", "ftps"} or "@" not in parts.netloc:
         return None, None
     user, colon, password = parts.netloc.rpartition("@")[0].partition(":")
@@ -144,5 +144,5 @@ def _is_path(address: str) -> bool:
 
 
 def _is_template(path: Path) -> bool:
-    """Whether it may be one: a bundle, a checkout or a bare repository."""
+    """Whether it may be a template: a bundle, a checkout or a bare repository."""
     return path.is_file() or any((path / name).is_file() for name in ("copier.yml", "HEAD"))

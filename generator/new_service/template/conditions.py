@@ -1,6 +1,6 @@
-"""The Jinja in a template's questions, rendered as Copier does: in order, each after the last.
+"""The Jinja in a template's questions, rendered as Copier does: in the order of the questions.
 
-So it is known when a question is asked, what is wrong with an answer, and which modules are needed.
+It tells when a question is asked, what is wrong with an answer, and which modules are needed.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -31,11 +31,11 @@ class Conditions:
         self._compiled = cache(jinja.from_string)
 
     def is_asked(self, name: str, answers: Mapping[str, object]) -> bool:
-        """Whether the question `name` is asked where `answers` are given."""
+        """Whether the question `name` is asked, given `answers`."""
         return self._applies(self._questions.asked[name], self._before(name, answers))
 
     def asked(self, answers: Mapping[str, object]) -> set[str]:
-        """The questions that are asked where `answers` are given, and the rest are defaults."""
+        """The questions that are asked, given `answers` and defaults for the rest."""
         names: set[str] = set()
         left = self._questions.open_names()
         for question, known in self._in_order(answers):
@@ -46,11 +46,11 @@ class Conditions:
                 else:
                     known.pop(question.name, None)  # its default counts
             if not left:
-                break  # what is computed after the last one tells nothing
+                break  # computed questions after the last one do not matter
         return names
 
     def empty(self, texts: Iterable[str], answers: Mapping[str, object]) -> list[str]:
-        """Those of `texts` that are empty where `answers` are given, and the rest are defaults."""
+        """Those of `texts` that render to nothing, given `answers` and defaults for the rest."""
         from jinja2 import TemplateError
 
         known: dict[str, object] = {}
@@ -65,12 +65,12 @@ class Conditions:
         return found
 
     def objection(self, name: str, answers: Mapping[str, object]) -> str:
-        """What the validator of the question `name` says; nothing if all is well."""
+        """What the validator of the question `name` says; empty if the answer is valid."""
         validator = self._questions.asked[name].validator
         return self._render(validator, self._before(name, answers)) if validator else ""
 
     def refusal(self, name: str, choice: str, answers: Mapping[str, object]) -> str:
-        """Why the question `name` does not offer `choice`; nothing if it does."""
+        """Why the question `name` does not offer `choice`; empty if it does."""
         words = self._questions.asked[name].refusals.get(choice, "")
         return self._render(words, self._before(name, answers)) if words else ""
 
@@ -103,7 +103,7 @@ class Conditions:
         return completed, f"{', '.join(needing)} {verb} {', '.join(new)}" if new else ""
 
     def needs(self, module: str, answers: Mapping[str, object]) -> list[str]:
-        """The other modules that `module` needs, where `answers` are given."""
+        """The other modules that `module` needs, given `answers`."""
         completed = self.completed({**answers, "modules": [module]})
         return [each for each in completed if each != module]
 
@@ -145,9 +145,9 @@ class Conditions:
 
 
 def check_choices(questions: Questions, answers: Answers) -> None:
-    """See that each choice is asked for and on offer, where the rest are defaults.
+    """Check that each choice is asked for and offered, with defaults for the rest.
 
-    Copier would refuse it as well, but only with the few words that a prompt shows.
+    Copier would refuse a wrong one too, but only with the few words that a prompt shows.
 
     Raises:
         BadInput: one is not, in the validator's words.
@@ -167,7 +167,7 @@ def check_choices(questions: Questions, answers: Answers) -> None:
 
 
 def unanswered(questions: Questions, answers: Answers) -> list[str]:
-    """The questions that would be asked where `answers` are given, and the rest are defaults."""
+    """The questions that would be asked, given `answers` and defaults for the rest."""
     asked = Conditions(questions).asked(answers)
     return [name for name in questions.open_names() if name in asked and name not in answers]
 

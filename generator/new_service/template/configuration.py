@@ -5,16 +5,16 @@ from pathlib import Path
 
 import yaml
 
-# Of these Copier joins what all documents say; of anything else the last one counts.
+# Copier joins these over all documents; for any other key, the last one counts.
 _JOINED = ("_exclude", "_jinja_extensions", "_secret_questions", "_skip_if_exists")
 
 
 def read(text: str, root: Path) -> dict[str, object]:
-    """All documents of `text` as one, with the files below `root` that it includes.
+    """All documents of `text` as one mapping, with the files below `root` that it includes.
 
     Raises:
-        ValueError: a document is no mapping, or includes a file that is not in the template.
-        yaml.YAMLError: one is no YAML.
+        ValueError: a document is not a mapping, or includes a file that is not in the template.
+        yaml.YAMLError: one is not YAML.
     """
     documents = list(_flat(yaml.load_all(text, _loader(root.resolve()))))
     if not documents or not all(isinstance(each, dict) for each in documents):
@@ -32,7 +32,7 @@ def read(text: str, root: Path) -> dict[str, object]:
 
 
 def _flat(documents: Iterator[object] | list[object]) -> Iterator[object]:
-    """Without what is empty; what `!include` brings is a list of documents."""
+    """The documents that are not empty; `!include` gives a list of documents."""
     for each in documents:
         if isinstance(each, list):
             yield from _flat(each)

@@ -1,7 +1,7 @@
 """A version of a template as plain folders, which Copier renders three times as fast.
 
-It asks git much, and it visits every file of a template and renders each part of its path before
-it leaves out what a service has not chosen.
+Copier runs git many times. It also visits every file of a template and renders each part of its
+path, before it leaves out the files that a service has not chosen.
 """
 
 import os
@@ -19,19 +19,19 @@ _CHOSEN = ".new-service-chosen"
 
 @dataclass
 class Export:
-    """A version of a template, from which what answers choose is taken into `folder`."""
+    """A version of a template, whose files that answers choose are copied into `folder`."""
 
     version: Template
     folder: Path
     _made: dict[tuple[str, ...], Template] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        # None where some text asks for what a folder has not.
+        # None if some text needs what a plain folder lacks.
         self._whole = self.version.exported()
         self._conditions = Conditions(self.version.questions)
 
     def chosen_by(self, answers: Answers) -> Template:
-        """What renders as the whole version does where `answers` are given."""
+        """A template that renders the same files as the whole version, given `answers`."""
         inner = self.version.questions.folder
         if self._whole is None or not inner:
             return self._whole or self.version
@@ -45,7 +45,7 @@ class Export:
 
 
 def _link(whole: Path, inner: str, unused: Collection[str], folder: Path) -> None:
-    """Fill `folder` with links to all files, which may be included, and to those to be rendered."""
+    """Fill `folder` with links to all files, since they may be included, and to those to render."""
 
     def ignored(at: str, _names: list[str]) -> Collection[str]:
         return unused if Path(at) == whole / inner else ()
@@ -55,6 +55,6 @@ def _link(whole: Path, inner: str, unused: Collection[str], folder: Path) -> Non
     shutil.copytree(whole / inner, chosen, symlinks=True, copy_function=os.link, ignore=ignored)
     config = folder / "copier.yml"
     text = config.read_text("utf-8")
-    config.unlink()  # it is the whole one's
+    config.unlink()  # a link to the whole version's
     # Of several documents, the last one counts.
     config.write_text(f"{text}\n---\n_subdirectory: {_CHOSEN}\n", "utf-8")

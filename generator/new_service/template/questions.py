@@ -1,4 +1,4 @@
-"""What a template asks, read from its copier.yml, and answers checked against it.
+"""The questions of a template, read from its copier.yml, and answers checked against them.
 
 Copier itself accepts unknown keys, turns `maybe` into true and lets computed questions be
 overridden, so answers are checked here before Copier sees them.
@@ -33,25 +33,25 @@ class Question:
     computed: bool
     has_default: bool
     choices: Mapping[str, str] | None
-    """What can be answered, each with its label; None: anything, or what only Copier can tell."""
+    """The possible answers, each with its label; None: any, or those that only Copier can tell."""
     when: str
     """Jinja that says whether it is asked."""
     validator: str
     """Jinja that says what is wrong with the answer."""
     default: object
     label: str = ""
-    """Jinja that asks it, in a few words."""
+    """The question in a few words, as Jinja."""
     example: str = ""
-    """Jinja for what a prompt shows as long as nothing is typed."""
+    """Jinja for the text that a prompt shows until something is typed."""
     refusals: Mapping[str, str] = field(default_factory=dict)
-    """By choice, Jinja that says why it is not on offer."""
+    """For each choice, Jinja that says why it is not offered."""
     is_plain: bool = True
     """Whether it can be asked without what Copier alone knows."""
     is_known: bool = True
     """Whether its default can be told without what Copier alone knows."""
 
     def answer(self, given: object) -> Answer:
-        """`given` in the form that Copier takes.
+        """`given` in the form that Copier accepts.
 
         Raises:
             BadInput: it is not among the choices, or has another type.
@@ -115,7 +115,7 @@ class Questions:
     known_good: str | None
     """A day, `YYYY-MM-DD`: services lock to the newest packages of it."""
     root: Path | None = None
-    """The folder of the template, from whose files its questions may take something."""
+    """The folder of the template, whose files its questions may include."""
     jinja: Mapping[str, object] = field(default_factory=dict)
     """How Jinja is set up (`_envops`)."""
 
@@ -142,7 +142,7 @@ class Questions:
             asks_origin=any(
                 re.search(ORIGIN, str(details))
                 for name, details in config.items()
-                # What is never asked is recorded, and so known wherever it is rendered.
+                # A recorded answer that is never asked is known wherever it is rendered.
                 if name in asked and not _is_recorded(details)
             ),
             kept=[str(each) for each in config.get("_skip_if_exists") or []],
@@ -162,10 +162,10 @@ class Questions:
         return [name for name, question in self.asked.items() if not question.computed]
 
     def checked(self, given: Mapping[str, object], origin: str) -> Answers:
-        """`given` as answers for Copier; `origin` names where they come from in errors.
+        """`given` as answers for Copier; errors name `origin` as their source.
 
         Raises:
-            BadInput: an unknown or computed question, or an answer that it does not take.
+            BadInput: a question is unknown or computed, or an answer is invalid.
         """
         answers = {}
         for name, value in given.items():
@@ -180,7 +180,7 @@ class Questions:
         """Those of the answers in the file `origin` that this version of the template knows.
 
         Raises:
-            BadInput: one is none of the choices that there are.
+            BadInput: one is not among the choices.
         """
         known: Answers = {}
         for name, question in self.asked.items():
@@ -192,7 +192,7 @@ class Questions:
         return known
 
     def without_computed(self, recorded: Mapping[str, object]) -> dict[str, object]:
-        """`recorded`, such as an answers file, without what the template computes by itself."""
+        """`recorded`, such as an answers file, without the answers that the template computes."""
         return {
             name: answer
             for name, answer in recorded.items()
@@ -214,7 +214,7 @@ class Questions:
         return self.checked(given, f"preset {name}")
 
     def with_needs(self, modules: Iterable[str]) -> list[str]:
-        """`modules`, each once, after those that it needs and that are not there yet."""
+        """`modules`, each once, and before each the modules that it needs."""
         complete: list[str] = []
         for module in modules:
             if module not in complete:
@@ -323,7 +323,7 @@ def _suggest(given: str, known: Iterable[str], none: str) -> str:
 
 
 def did_you_mean(given: str, known: Iterable[str]) -> str:
-    """A hint for a name that is not among those that are `known`."""
+    """A hint for a name that is not among the `known` ones."""
     known = list(known)
     close = closest(given, known)
     meant = f"did you mean {close!r}? " if close else ""
@@ -331,6 +331,6 @@ def did_you_mean(given: str, known: Iterable[str]) -> str:
 
 
 def closest(given: str, known: Iterable[str]) -> str | None:
-    """What was probably meant; of numbers, none is closer than the others."""
+    """The known name that was probably meant; none for a number, which resembles every other."""
     close = get_close_matches(given, list(known), n=1) if given.upper() != given.lower() else []
     return close[0] if close else None

@@ -1,4 +1,4 @@
-"""Rendering by Copier, with its errors put into new-service's words."""
+"""Rendering by Copier, whose errors become new-service's own."""
 
 import os
 import tempfile
@@ -24,7 +24,7 @@ from ..system.errors import (
 from .questions import Answers
 from .source import Template
 
-# What may be raised by whatever a template computes, or by Copier for reasons of its own.
+# What a template's expressions may raise, or Copier itself.
 _FROM_WITHIN = (
     *(ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError),
     *(ValueError, IsADirectoryError, NotADirectoryError, FileExistsError),
@@ -35,8 +35,8 @@ _FROM_WITHIN = (
 def import_copier_meanwhile() -> Thread:
     """Begin to import Copier, which takes 0.3 s, while the caller waits for git.
 
-    Join the thread before you import it: of two threads that import what imports each other, one
-    may meet a module that is not whole.
+    Join the thread before you import it: if two threads import modules that import each other,
+    one may see an incomplete module.
     """
     importing = Thread(target=_import_copier, daemon=True)
     importing.start()
@@ -44,7 +44,7 @@ def import_copier_meanwhile() -> Thread:
 
 
 def _import_copier() -> None:
-    with suppress(ImportError):  # it will be raised again, where somebody needs it
+    with suppress(ImportError):  # raised again where Copier is needed
         import_module("copier")
 
 
@@ -52,8 +52,8 @@ def _import_copier() -> None:
 def compile_once() -> None:
     """Have Jinja compile a source once in this process, however often it is rendered.
 
-    Copier has each part of each path compiled for each file, which is half of what a rendering
-    costs. Jinja remembers only what a loader loads, and for one environment.
+    Copier has each part of each path compiled for each file, which is half of the time of a
+    rendering. Jinja caches only templates that a loader loads, and for one environment.
     """
     from jinja2 import Environment
 
@@ -86,12 +86,12 @@ def render(
     Returns all answers, the computed ones included. `answers_file` is by default the template's.
 
     Raises:
-        BadInput: an answer is not valid, or `folder` cannot be written.
+        BadInput: an answer is invalid, or `folder` cannot be written.
         TemplateUnavailable: the template needs trust, a newer Copier, or cannot be rendered.
         KeyboardInterrupt: Ctrl-C at a prompt.
     """
     with _in_our_words(template, folder, template.variables):
-        import copier  # 0.3 s that --help need not wait for
+        import copier  # takes 0.3 s, which --help does not need
 
         worker = copier.run_copy(
             template.url,
@@ -116,13 +116,13 @@ def update(
     variables: Mapping[str, str],
     ask: bool,
 ) -> None:
-    """Bring the service in `folder` to `template` and `answers`, its edits kept; or conflicts.
+    """Bring the service in `folder` to `template` and `answers`; edits stay, or become conflicts.
 
-    Of the questions that have no recorded answer, those not in `answers` are asked, or take
-    defaults. Git runs with `variables` besides the template's.
+    Questions with neither a recorded answer nor one in `answers` are asked, or take defaults. Git
+    runs with `variables` in addition to the template's.
 
     Raises:
-        NewServiceError, KeyboardInterrupt: as for `render`; it may be half updated.
+        NewServiceError, KeyboardInterrupt: as for `render`; the service may be half updated.
     """
     with _in_our_words(template, folder, {**template.variables, **variables}):
         import copier
@@ -146,7 +146,7 @@ def update(
 
 @contextmanager
 def _in_our_words(template: Template, folder: Path, variables: Mapping[str, str]) -> Iterator[None]:
-    """Copier's environment and errors; `folder` is where it writes."""
+    """Give Copier its environment, and turn its errors into ours; it writes into `folder`."""
     import_copier_meanwhile().join()
     compile_once()
     import copier.errors
@@ -156,7 +156,7 @@ def _in_our_words(template: Template, folder: Path, variables: Mapping[str, str]
     try:
         with _environment(template.cache, variables):
             yield
-    # Ctrl-C, and Ctrl-D: without somebody to ask, Copier is not told to.
+    # Ctrl-C, and Ctrl-D: Copier asks only on a terminal.
     except (
         copier.errors.CopierAnswersInterrupt,
         copier.errors.InteractiveSessionError,
@@ -175,7 +175,7 @@ def _in_our_words(template: Template, folder: Path, variables: Mapping[str, str]
     except ProcessExecutionError as failed:
         raise of_full_disk(failed.stderr) or TemplateUnavailable(
             f"git cannot read the template: {failed.stderr}",
-            "check git, the template, and the room for temporary files.",
+            "check git, the template, and the space for temporary files.",
         ) from failed
     except (copier.errors.CopierError, TemplateError, *_FROM_WITHIN) as failed:
         if (error := _told(failed, folder)) is None:
@@ -185,9 +185,9 @@ def _in_our_words(template: Template, folder: Path, variables: Mapping[str, str]
 
 @contextmanager
 def _environment(cache: Path, variables: Mapping[str, str]) -> Iterator[None]:
-    """What Copier's git has besides our own; its temporary folders lie beside its cache.
+    """Set the variables of Copier's git; its temporary folders lie beside its cache.
 
-    Its git runs in plumbum's copy of the environment; where it caches it asks os.environ.
+    Its git runs in plumbum's copy of the environment; its cache folder comes from os.environ.
     """
     from plumbum import local
 
@@ -222,9 +222,9 @@ def _told(failed: Exception, folder: Path) -> NewServiceError | None:
 
 
 def _clash(failed: Exception, folder: Path) -> BadInput | None:
-    """A folder stands where the template has a file, or the reverse.
+    """The error if there is a folder where the template has a file, or the reverse.
 
-    Copier 9.19.1 fails an assertion where it meets the former.
+    In the former case, an assertion of Copier 9.19.1 fails.
     """
     cause = failed.__context__ if isinstance(failed, AssertionError) else failed
     if not isinstance(cause, IsADirectoryError | NotADirectoryError | FileExistsError):

@@ -1,4 +1,4 @@
-"""The team file: where a platform team says once what its people should use."""
+"""The team file, in which a platform team sets the template and its defaults."""
 
 import os
 import tomllib
@@ -11,7 +11,7 @@ from .questions import Answers, Questions
 
 @dataclass(frozen=True)
 class Team:
-    """What the team file says; empty where there is none."""
+    """The content of the team file; empty if there is none."""
 
     template: str | None = None
     template_version: str | None = None
@@ -19,7 +19,7 @@ class Team:
     path: Path = Path()
 
     def defaults_for(self, questions: Questions) -> Answers:
-        """The defaults for a version of a template; keys that it does not ask are left out.
+        """The defaults for a version of a template, except for questions that it does not ask.
 
         Raises:
             BadInput: one is not an answer to its question.
@@ -39,14 +39,14 @@ def read() -> Team:
     if not path.is_file():
         if named:
             raise BadInput(
-                f"NEW_SERVICE_CONFIG names {named}, which is no file.", "write it or unset it."
+                f"NEW_SERVICE_CONFIG names {named}, which is not a file.", "write it or unset it."
             )
         return Team()
     try:
         content = tomllib.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as bad:
         raise BadInput(
-            f"the team file {path} cannot be read: {bad}", "mend it; it is TOML."
+            f"the team file {path} cannot be read: {bad}", "correct it; it is a TOML file."
         ) from bad
     return _team(content, path)
 

@@ -1,5 +1,4 @@
-"""What a command line asks, whatever the command: answers, in a file or by `--data`, and how far
-to go."""
+"""The options that all commands share: answers, in a file or by `--data`, and how far to go."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,29 +12,29 @@ from .questions import Answers, Questions
 
 @dataclass(frozen=True, kw_only=True)
 class Wishes:
-    """The options that commands share; each adds its own."""
+    """The shared options; each command adds its own."""
 
     data: list[str] = field(default_factory=list)
     """Of the form `KEY=VALUE`."""
     data_file: Path | None = None
-    """In YAML; it may be a service's own, with what the template computed."""
+    """In YAML; it may be a service's answers file, with computed answers."""
     yes: bool = False
     dry_run: bool = False
     lock: bool = True
 
     def given(self, questions: Questions) -> Answers:
-        """What `--data-file` and `--data` say, the latter overriding.
+        """The answers of `--data-file` and `--data`; the latter override.
 
         Raises:
-            BadInput: the file cannot be read, or one of them holds no answer to these questions.
+            BadInput: the file cannot be read, or an answer does not fit these questions.
         """
         return self.in_file(questions) | self.in_words(questions)
 
     def in_file(self, questions: Questions) -> Answers:
-        """What `--data-file` says.
+        """The answers of `--data-file`.
 
         Raises:
-            BadInput: it cannot be read, or holds something else than answers to these questions.
+            BadInput: it cannot be read, or an answer does not fit these questions.
         """
         if self.data_file is None:
             return {}
@@ -48,10 +47,10 @@ class Wishes:
         return questions.checked(questions.without_computed(answers), str(self.data_file))
 
     def in_words(self, questions: Questions) -> Answers:
-        """What `--data` says.
+        """The answers of `--data`.
 
         Raises:
-            BadInput: a word is not of its form, or no answer to these questions.
+            BadInput: a value is not `KEY=VALUE`, or does not fit these questions.
         """
         pairs = [each.partition("=") for each in self.data]
         for key, equals, _ in pairs:
@@ -61,12 +60,12 @@ class Wishes:
 
     @property
     def flags(self) -> list[str]:
-        """The options by which the same answers are given again."""
+        """The options that give the same answers again."""
         named = [] if self.data_file is None else ["--data-file", str(self.data_file)]
         return [*named, *(word for each in self.data for word in ("--data", each))]
 
     def asks(self, report: Report) -> bool:
-        """Whether somebody is asked what is left open."""
+        """Whether the user is asked for the open answers."""
         return not self.yes and not report.obstacle
 
 
