@@ -285,10 +285,12 @@ def _files(clone: Path, commit: str) -> Path:
     try:
         git(
             clone,
-            *(f"--work-tree={folder}", "read-tree", "--reset", "-u", commit),
+            *(f"--work-tree={folder}", "checkout", "--force", commit, "--", "."),
             variables=isolated({}) | {"GIT_INDEX_FILE": str(folder.with_suffix(".index"))},
         )
     except subprocess.CalledProcessError as failed:
+        if "did not match any file" in str(failed.stderr):
+            return folder  # the commit has none
         shutil.rmtree(folder, ignore_errors=True)  # whoever asks again must not get half of them
         if full := of_full_disk(str(failed.stderr)):
             raise full from failed
