@@ -14,6 +14,7 @@ from shlex import quote
 
 from ..service import workspace
 from ..service.checks import CHEAP, Result, tell
+from ..service.declared import Declared
 from ..service.folder import Service
 from ..service.ignoring import ignored
 from ..service.locking import relock
@@ -179,6 +180,9 @@ class Engine:
             outcome.changes = scratch.changes()
         if self.wishes.check:
             review.checks = self._check(scratch)
+        # A file with conflict markers declares nothing.
+        declaring = self.service if "pyproject.toml" in outcome.conflicts else scratch.service
+        review.left_to_do = Declared.by(declaring).after(outcome.changes)
         added = [change.path for change in outcome.changes if change.kind == "added"]
         review.ignored = ignored(self.service.folder, added, own_rules=True)
         address = str(self.service.answers()["_src_path"])

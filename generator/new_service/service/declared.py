@@ -1,0 +1,144 @@
+"""What the modules of a service have new-service do, as pyproject.toml declares it.
+
+`[tool.new-service.modules.NAME]` comes from the module's part of the template, so that nothing here
+knows any by name. What services lack that were made before is in `earlier.toml`.
+"""
+
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from ..system.errors import BadInput
+from ..system.trees import Change
+from ..template.questions import did_you_mean
+from .folder import Service
+
+Step = tuple[str, str]
+"""A command for the owner to run, and what for."""
+
+# What each key holds, and how it is written.
+_FORMS = {
+    "boot.before": ("the name of a task", 'boot.before = "fill"'),
+    "boot.beside": ("the name of a task", 'boot.beside = "stand-in"'),
+    "boot.variables": (
+        "a table of texts",
+        'boot.variables = { SEARCH_URL = "file:{scratch}/index" }',
+    ),
+    "unset": ("a list of names", 'unset = ["SEARCH_*"]'),
+    "next": (
+        "a list of steps",
+        'next = [{ after = "create", run = "uv run poe fill", to = "fill the index" }]',
+    ),
+}
+
+
+@dataclass
+class Declared:
+    """What the modules of a service declare, together and in their order."""
+
+    before: list[str] = field(default_factory=list)
+    """Tasks to run before the service is booted."""
+    beside: list[str] = field(default_factory=list)
+    """Tasks that take the command of the service, and run it beside what they do."""
+    variables: dict[str, str] = field(default_factory=dict)
+    """For the boot; `{scratch}` stands for a folder that is there as long."""
+    unset: list[str] = field(default_factory=list)
+    """Patterns of variables of the caller's that no check sees."""
+    next: list[dict[str, str]] = field(default_factory=list)
+
+    @classmethod
+    def by(cls, service: Service) -> "Declared":
+        """What the modules of `service` declare.
+
+        Raises:
+            BadInput: a declaration does not have the form that it should have.
+        """
+        declared = cls()
+        for module, table in _tables(service).items():
+            where = f"[tool.new-service.modules.{module}] in pyproject.toml"
+            for key, value in _keys(table):
+                if key not in _FORMS:
+                    unknown = f"{where} has an unknown key {key!r}."
+                    raise BadInput(unknown, did_you_mean(key, _FORMS))
+                if not declared._take(key, value):
+                    what, example = _FORMS[key]
+                    raise BadInput(f"{key} of {where} is not {what}.", f"write it like {example}.")
+        return declared
+
+    def _take(self, key: str, value: object) -> bool:
+        """Add what one key says; False if it has another form."""
+        match key, value:
+            case "boot.before", str():
+                self.before.append(value)
+            case "boot.beside", str():
+                self.beside.append(value)
+            case "boot.variables", dict() if _are_texts(value.values()):
+                self.variables.update(value)
+            case "unset", list() if _are_texts(value):
+                self.unset.extend(value)
+            case "next", list() if all(_is_step(each) for each in value):
+                self.next.extend(value)
+            case _:
+                return False
+        return True
+
+    def seen(self, variables: Mapping[str, str]) -> dict[str, str]:
+        """Those of the caller's `variables` that checks see."""
+        return {
+            name: value
+            for name, value in variables.items()
+            if not any(fnmatchcase(name, pattern) for pattern in self.unset)
+        }
+
+    def after_create(self) -> list[Step]:
+        """What is left to do in a new service."""
+        return [(each["run"], each["to"]) for each in self.next if "after" in each]
+
+    def after(self, changes: Iterable[Change]) -> list[Step]:
+        """What is left to do after a change of files."""
+        happened = [(change.kind, change.path) for change in changes]
+        return [
+            (step["run"], step["to"])
+            for step in self.next
+            if any(kind in step and fnmatchcase(path, step[kind]) for kind, path in happened)
+        ]
+
+
+def _tables(service: Service) -> dict[str, dict[str, object]]:
+    """The declarations of a service by module, and those that it was made too early to have."""
+    own = service.setting("tool", "new-service", "modules") or {}
+    if not isinstance(own, dict) or not all(isinstance(each, dict) for each in own.values()):
+        raise BadInput(
+            "[tool.new-service.modules] in pyproject.toml does not hold tables alone.",
+            "write one for each module, like [tool.new-service.modules.search].",
+        )
+    tasks = service.setting("tool", "poe", "tasks")
+    names = tasks.keys() if isinstance(tasks, dict) else ()
+    earlier = tomllib.loads(Path(__file__).with_name("earlier.toml").read_text("utf-8"))
+    lacking = {name: table for name, table in earlier.items() if table.pop("task") in names}
+    return {**lacking, **own}
+
+
+def _keys(table: Mapping[str, object]) -> Iterator[tuple[str, object]]:
+    """The keys of a declaration, those of its table `boot` written with a dot."""
+    for key, value in table.items():
+        if key == "boot" and isinstance(value, dict):
+            yield from ((f"boot.{each}", value[each]) for each in value)
+        else:
+            yield key, value
+
+
+def _are_texts(values: Iterable[object]) -> bool:
+    return all(isinstance(each, str) for each in values)
+
+
+def _is_step(entry: object) -> bool:
+    """Whether it says what to run, what for, and when: after `create`, or after files changed."""
+    match entry:
+        case {"run": str(), "to": str(), **when}:
+            return when == {"after": "create"} or (
+                len(when) == 1 and when.keys() <= {"added", "deleted"} and _are_texts(when.values())
+            )
+    return False
