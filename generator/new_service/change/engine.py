@@ -180,9 +180,10 @@ class Engine:
             outcome.changes = scratch.changes()
         if self.wishes.check:
             review.checks = self._check(scratch)
-        # A file with conflict markers declares nothing.
-        declaring = self.service if "pyproject.toml" in outcome.conflicts else scratch.service
-        review.left_to_do = Declared.by(declaring).after(outcome.changes)
+        before = Declared.by(self.service)
+        # What it declares then cannot be read among conflict markers.
+        after = before if "pyproject.toml" in review.hunks else Declared.by(scratch.service)
+        review.left_to_do = after.after_change(before, outcome.changes)
         added = [change.path for change in outcome.changes if change.kind == "added"]
         review.ignored = ignored(self.service.folder, added, own_rules=True)
         address = str(self.service.answers()["_src_path"])

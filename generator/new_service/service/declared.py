@@ -5,7 +5,7 @@ knows any by name. What services lack that were made before is in `earlier.toml`
 """
 
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -46,7 +46,8 @@ class Declared:
     """For the boot; `{scratch}` stands for a folder that is there as long."""
     unset: list[str] = field(default_factory=list)
     """Patterns of variables of the caller's that no check sees."""
-    next: list[dict[str, str]] = field(default_factory=list)
+    next: dict[str, list[dict[str, str]]] = field(default_factory=dict)
+    """What is left to the owner, by module: a command, what for, and after what."""
 
     @classmethod
     def by(cls, service: Service) -> "Declared":
@@ -57,17 +58,18 @@ class Declared:
         """
         declared = cls()
         for module, table in _tables(service).items():
+            declared.next[module] = []
             where = f"[tool.new-service.modules.{module}] in pyproject.toml"
             for key, value in _keys(table):
                 if key not in _FORMS:
                     unknown = f"{where} has an unknown key {key!r}."
                     raise BadInput(unknown, did_you_mean(key, _FORMS))
-                if not declared._take(key, value):
+                if not declared._take(module, key, value):
                     what, example = _FORMS[key]
                     raise BadInput(f"{key} of {where} is not {what}.", f"write it like {example}.")
         return declared
 
-    def _take(self, key: str, value: object) -> bool:
+    def _take(self, module: str, key: str, value: object) -> bool:
         """Add what one key says; False if it has another form."""
         match key, value:
             case "boot.before", str():
@@ -79,7 +81,7 @@ class Declared:
             case "unset", list() if _are_texts(value):
                 self.unset.extend(value)
             case "next", list() if all(_is_step(each) for each in value):
-                self.next.extend(value)
+                self.next[module].extend(value)
             case _:
                 return False
         return True
@@ -94,16 +96,27 @@ class Declared:
 
     def after_create(self) -> list[Step]:
         """What is left to do in a new service."""
-        return [(each["run"], each["to"]) for each in self.next if "after" in each]
+        return _steps(self.next.values(), lambda step: step.get("after") == "create")
 
-    def after(self, changes: Iterable[Change]) -> list[Step]:
-        """What is left to do after a change of files."""
-        happened = [(change.kind, change.path) for change in changes]
+    def after_change(self, before: "Declared", changes: Iterable[Change]) -> list[Step]:
+        """What is left to do where `before` was declared until these files changed."""
+        new = [steps for module, steps in self.next.items() if module not in before.next]
+        gone = [steps for module, steps in before.next.items() if module not in self.next]
+        files = [(change.kind, change.path) for change in changes]
         return [
-            (step["run"], step["to"])
-            for step in self.next
-            if any(kind in step and fnmatchcase(path, step[kind]) for kind, path in happened)
+            *_steps(gone, lambda step: step.get("after") == "remove"),
+            *_steps(new, lambda step: step.get("after") == "add"),
+            *_steps(
+                self.next.values(),
+                lambda step: any(fnmatchcase(path, step.get(kind, "")) for kind, path in files),
+            ),
         ]
+
+
+def _steps(
+    declared: Iterable[list[dict[str, str]]], applies: Callable[[dict[str, str]], bool]
+) -> list[Step]:
+    return [(step["run"], step["to"]) for steps in declared for step in steps if applies(step)]
 
 
 def _tables(service: Service) -> dict[str, dict[str, object]]:
@@ -135,10 +148,9 @@ def _are_texts(values: Iterable[object]) -> bool:
 
 
 def _is_step(entry: object) -> bool:
-    """Whether it says what to run, what for, and when: after `create`, or after files changed."""
+    """Whether it says what to run, what for, and after what: the command, or files that change."""
     match entry:
-        case {"run": str(), "to": str(), **when}:
-            return when == {"after": "create"} or (
-                len(when) == 1 and when.keys() <= {"added", "deleted"} and _are_texts(when.values())
-            )
+        case {"run": str(), "to": str(), **when} if len(when) == 1:
+            files = when.keys() <= {"added", "deleted"} and _are_texts(when.values())
+            return files or when.get("after") in ("create", "add", "remove")
     return False
