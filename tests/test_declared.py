@@ -156,7 +156,10 @@ def test_a_task_that_boot_cannot_run_is_named(
 INVALID = {
     "boot.before = 3": "boot.before of {} is not the name of a task.",
     'boot.beside = ["stand-in"]': "boot.beside of {} is not the name of a task.",
-    "boot.variables = { PORT = 1 }": "boot.variables of {} is not a table of texts.",
+    "boot.variables = { PORT = 1 }": "boot.variables of {} is not a table of variables.",
+    'boot.variables = { "A B" = "" }': "boot.variables of {} is not a table of variables.",
+    'boot.variables = { A = "\\u0000" }': "boot.variables of {} is not a table of variables.",
+    'boot.before = "--help"': "boot.before of {} is not the name of a task.",
     'unset = "SEARCH_*"': "unset of {} is not a list of names.",
     "next = [3]": "next of {} is not a list of steps.",
     'next = [{ run = "fill", to = "fill" }]': "next of {} is not a list of steps.",

@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass, field
 
 from ..service.checks import Result
-from ..service.declared import Step
+from ..service.declared import NextStep
 from ..service.folder import Service
 from ..service.ignoring import Ignored
 from ..system.trees import Change
@@ -40,7 +40,7 @@ class Review:
     """Files that come, and git has a rule against."""
     variables: list[str] = field(default_factory=list)
     """What came into `.env`."""
-    left_to_do: list[Step] = field(default_factory=list)
+    left_to_do: list[NextStep] = field(default_factory=list)
     """What the service, as it then is, declares for its owner to do after such a change."""
 
     @property

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from ..service import environment, ignoring, workspace
-from ..service.declared import Declared
+from ..service.declared import Declared, NextStep
 from ..service.folder import Service
 from ..service.ignoring import Ignored
 from ..service.locking import lock
@@ -201,7 +201,7 @@ class _Creation:
             self.report.say("      change the rule, or name the files to git add --force")
         return found
 
-    def _say_next(self, destination: Path, declared: list[tuple[str, str]]) -> None:
+    def _say_next(self, destination: Path, declared: list[NextStep]) -> None:
         self.report.say()
         self.report.say(f"  cd {shlex.quote(os.path.relpath(destination))}")
         self.report.steps(

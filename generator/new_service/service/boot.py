@@ -46,10 +46,7 @@ def boot(service: Service, given: Mapping[str, str], seconds: float) -> str:
             **environment.scratch(service.folder, declared.seen(os.environ)),
             **given,
             "APP_DOCS": "true",
-            **{
-                name: value.replace("{scratch}", str(scratch))
-                for name, value in declared.variables.items()
-            },
+            **declared.in_scratch(scratch),
         }
         for task in declared.before:
             _run_before(task, service, variables, seconds)

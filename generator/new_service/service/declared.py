@@ -1,9 +1,10 @@
-"""What the modules of a service have new-service do, as pyproject.toml declares it.
+"""What the modules of a service need of new-service, as its pyproject.toml declares it.
 
-`[tool.new-service.modules.NAME]` comes from the module's part of the template, so that nothing here
-knows any by name. What services lack that were made before is in `earlier.toml`.
+`[tool.new-service.modules.NAME]` is rendered from a part of the module, so that no code here names
+one. `earlier.toml` has the declarations of services that were made before there were any.
 """
 
+import re
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -15,15 +16,16 @@ from ..system.trees import Change
 from ..template.questions import did_you_mean
 from .folder import Service
 
-Step = tuple[str, str]
+NextStep = tuple[str, str]
 """A command for the owner to run, and what for."""
 
+_TASK = re.compile(r"\w[\w+:-]*")  # as poe names them
 # What each key holds, and how it is written.
 _FORMS = {
     "boot.before": ("the name of a task", 'boot.before = "fill"'),
     "boot.beside": ("the name of a task", 'boot.beside = "stand-in"'),
     "boot.variables": (
-        "a table of texts",
+        "a table of variables",
         'boot.variables = { SEARCH_URL = "file:{scratch}/index" }',
     ),
     "unset": ("a list of names", 'unset = ["SEARCH_*"]'),
@@ -72,11 +74,11 @@ class Declared:
     def _take(self, module: str, key: str, value: object) -> bool:
         """Add what one key says; False if it has another form."""
         match key, value:
-            case "boot.before", str():
+            case "boot.before", str() if _TASK.fullmatch(value):
                 self.before.append(value)
-            case "boot.beside", str():
+            case "boot.beside", str() if _TASK.fullmatch(value):
                 self.beside.append(value)
-            case "boot.variables", dict() if _are_texts(value.values()):
+            case "boot.variables", dict() if _are_variables(value):
                 self.variables.update(value)
             case "unset", list() if _are_texts(value):
                 self.unset.extend(value)
@@ -94,11 +96,17 @@ class Declared:
             if not any(fnmatchcase(name, pattern) for pattern in self.unset)
         }
 
-    def after_create(self) -> list[Step]:
+    def in_scratch(self, folder: Path) -> dict[str, str]:
+        """The variables of a boot whose scratch folder is `folder`."""
+        return {
+            name: value.replace("{scratch}", str(folder)) for name, value in self.variables.items()
+        }
+
+    def after_create(self) -> list[NextStep]:
         """What is left to do in a new service."""
         return _steps(self.next.values(), lambda step: step.get("after") == "create")
 
-    def after_change(self, before: "Declared", changes: Iterable[Change]) -> list[Step]:
+    def after_change(self, before: "Declared", changes: Iterable[Change]) -> list[NextStep]:
         """What is left to do where `before` was declared until these files changed."""
         new = [steps for module, steps in self.next.items() if module not in before.next]
         gone = [steps for module, steps in before.next.items() if module not in self.next]
@@ -115,7 +123,7 @@ class Declared:
 
 def _steps(
     declared: Iterable[list[dict[str, str]]], applies: Callable[[dict[str, str]], bool]
-) -> list[Step]:
+) -> list[NextStep]:
     return [(step["run"], step["to"]) for steps in declared for step in steps if applies(step)]
 
 
@@ -145,6 +153,15 @@ def _keys(table: Mapping[str, object]) -> Iterator[tuple[str, object]]:
 
 def _are_texts(values: Iterable[object]) -> bool:
     return all(isinstance(each, str) for each in values)
+
+
+def _are_variables(table: Mapping[str, object]) -> bool:
+    """Whether a program can be given them."""
+    return (
+        all(map(str.isidentifier, table))
+        and _are_texts(table.values())
+        and not any("\0" in str(each) for each in table.values())
+    )
 
 
 def _is_step(entry: object) -> bool:
