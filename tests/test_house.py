@@ -15,6 +15,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from conftest import run
+from known import name_of, of_template
 
 ROOT = Path(__file__).parents[1]
 HOUSE = ROOT / "generator" / "new_service"
@@ -186,6 +187,46 @@ def test_jinja_compiles_as_rendering_expects() -> None:
     taken = run(sys.executable, "-c", script).stdout.split()
     message = f"Jinja {version('jinja2')} compiles differently: adapt rendering.py"
     assert taken == ["self", "source", "name", "filename", "raw", "defer_init"], message
+
+
+# Words of modules that the wrapper has a use of its own for.
+OURS = {
+    "example": "a word of English, and a suffix",
+    "job(?!s:\\n)": "what `--jobs` counts",
+    "secret": "what `.env` holds",
+    "migrations": "a key of Copier's",
+}
+
+
+def words_of_modules() -> Iterator[str]:
+    """Expressions for what only modules speak of: what tests know of them, and their tasks."""
+    for known in of_template(ROOT / "template").values():
+        yield from known.words
+        yield rf"\b{name_of(known.folder)}\b"
+        if known.prefix:
+            yield known.prefix
+        for part in ("tasks.toml", "new-service.toml"):
+            path = known.folder / "parts" / part
+            text = path.read_text("utf-8") if path.is_file() else ""
+            tool = tomllib.loads(text.replace("{{ package }}", "shop")).get("tool", {})
+            yield from (rf"\b{task}\b" for task in tool.get("poe", {}).get("tasks", {}))
+            for declared in tool.get("new-service", {}).get("modules", {}).values():
+                yield from declared.get("boot", {}).get("variables", {})
+                yield from (name.rstrip("*") for name in declared.get("unset", []) if "_" in name)
+
+
+def test_the_wrapper_names_no_module() -> None:
+    words = {word for word in words_of_modules() if word.replace(r"\b", "") not in OURS}
+    assert {"alembic", r"\bdatabase\b", r"\bmigrate\b", "CELERY_", "BROKER_URL"} <= words
+    # The names that uv and its credentials have are no module's.
+    expressions = [re.compile(rf"(?<!_){word}", re.IGNORECASE) for word in words]
+    found = [
+        f"{path.relative_to(HOUSE)}:{number}: {line.strip()}"
+        for path in MODULES.values()
+        for number, line in enumerate(path.read_text("utf-8").splitlines(), 1)
+        if any(each.search(line) for each in expressions)
+    ]
+    assert found == []
 
 
 def test_every_file_of_ours_is_linted_and_typed() -> None:

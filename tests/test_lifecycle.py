@@ -121,6 +121,15 @@ def test_what_is_left_to_the_owner_is_named(shop: Path, change: Run) -> None:
     assert "uv run poe migration 'drop tables'" in change("remove", "example").stdout
 
 
+def test_what_an_update_leaves_to_the_owner_is_that_of_the_service_as_it_then_is(
+    shop: Path, change: Run
+) -> None:
+    change("add", "auth", "--data", "auth_provider=oidc")
+    commit(shop)
+    told = change("update", "--data", "auth_provider=accounts").stdout
+    assert re.search(r"uv run poe migrate +bring the tables up to date\n", told)
+
+
 def test_a_change_is_staged_and_its_message_suggested(shop: Path, change: Run) -> None:
     told = change("add", "database").stdout
 

@@ -436,6 +436,7 @@ def test_a_module_of_one_folder_and_one_line_comes_and_goes(
     shop = tmp_path / "shop"
 
     assert "metrics needs database, which comes too" in told
+    assert "uv run poe count       start counting\n" in told
     assert recorded(shop)["modules"] == ["database", "metrics", "auth"]
     assert "METRICS_WINDOW=hour\n" in (shop / ".env").read_text("utf-8")
     assert "routers: list[APIRouter] = [database, metrics, auth]" in (
@@ -445,17 +446,33 @@ def test_a_module_of_one_folder_and_one_line_comes_and_goes(
     run(RUFF, "check", "--no-cache", cwd=shop)
 
     before = rendered_files(shop)
-    run(COMMAND, "remove", "metrics", "--yes", *FAST, cwd=shop)
+    told = run(COMMAND, "remove", "metrics", "--yes", *FAST, cwd=shop).stdout
+    assert "rm -f counts.json" in told
     commit(shop)
     assert "metrics_window" not in recorded(shop)
     left = {file for file, text in rendered_files(shop).items() if b"metrics" in text.lower()}
     assert left == {".copier-answers.yml"}  # in the template's address
-    run(COMMAND, "add", "metrics", "--data", "metrics_window=hour", *FAST, cwd=shop)
+    back = ("add", "metrics", "--data", "metrics_window=hour")
+    assert "uv run poe count " in run(COMMAND, *back, *FAST, cwd=shop).stdout
     commit(shop)
     assert rendered_files(shop) == before
     refused = run(COMMAND, "remove", "database", *FAST, cwd=shop, check=False)
     assert refused.returncode == 2
     assert "the module metrics needs database" in refused.stderr
+
+
+def test_a_module_of_one_folder_is_booted_as_it_declares(
+    with_metrics: str, new_service: Run, tmp_path: Path
+) -> None:
+    new_service("create", "shop", "--yes", "--with", "metrics", "--template", with_metrics)
+    shop = tmp_path / "shop"
+    validate = (COMMAND, "validate", "--only", "boot")
+
+    run(*validate, cwd=shop)
+    assert not (shop / "counts.json").exists()
+    edit(shop / "pyproject.toml", "metrics.counting:start", "metrics.counting:begin")
+    failed = run(*validate, cwd=shop, check=False)
+    assert (failed.returncode, "poe count failed" in failed.stdout) == (1, True)
 
 
 def test_a_module_of_one_folder_is_tried_with_all_others(

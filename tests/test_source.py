@@ -297,6 +297,15 @@ def test_wheel_from_the_sdist_carries_every_version(
     run(command, "validate", "--only", "provenance", cwd=tmp_path / "orders-api")
 
 
+def test_wheel_carries_files_that_are_not_python(installed: Path) -> None:
+    listed = run("git", "ls-files", "generator/new_service", cwd=ROOT).stdout.splitlines()
+    data = [name.removeprefix("generator/") for name in listed if not name.endswith(".py")]
+    (site,) = installed.glob("lib/python*/site-packages")
+
+    assert data
+    assert [name for name in data if not (site / name).is_file()] == []
+
+
 def test_without_any_uv_the_program_is_named_before_anything_is_made(
     installed: Path, tmp_path: Path
 ) -> None:

@@ -31,13 +31,17 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on s
 NewModules = Annotated[
     list[str],
     typer.Argument(
-        metavar="MODULE...", help="Such as database.", autocompletion=completion.new_modules
+        metavar="MODULE...",
+        help="As `new-service modules` lists them.",
+        autocompletion=completion.new_modules,
     ),
 ]
 OwnModules = Annotated[
     list[str],
     typer.Argument(
-        metavar="MODULE...", help="Such as database.", autocompletion=completion.own_modules
+        metavar="MODULE...",
+        help="As `new-service modules` lists them.",
+        autocompletion=completion.own_modules,
     ),
 ]
 Project = Annotated[

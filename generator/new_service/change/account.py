@@ -2,7 +2,6 @@
 
 import shlex
 from collections import Counter
-from pathlib import Path
 
 from ..service import ignoring
 from ..system.screen import Report, counted, folded
@@ -103,31 +102,14 @@ def _say_next(review: Review, report: Report) -> None:
         report.say("  .env has new variables:")
         report.say("\n".join(folded(", ".join(review.variables), first="    ")))
     report.say()
-    todo = [
-        ("git diff --staged", "see what changed"),
-        *_left_to_do(review),
-        (f"git commit -m {shlex.quote(review.message)}", "keep it"),
-        ("git reset --hard", "or take it all back"),
-    ]
-    width = max(len(command) for command, _ in todo)
-    for command, purpose in todo:
-        report.say(f"  {command:<{width}}   {purpose}")
-
-
-def _left_to_do(review: Review) -> list[tuple[str, str]]:
-    """What is left to the owner: nobody else runs migrations, or writes those that drop."""
-    if not review.service.setting("tool", "poe", "tasks", "migrate"):
-        return []
-    added = [Path(each.path) for each in review.changes if each.kind == "added"]
-    if any(each.parent.name == "versions" and each.stem != "__init__" for each in added):
-        return [("uv run poe migrate", "bring the tables up to date")]
-    deleted = [Path(each.path).name for each in review.changes if each.kind == "deleted"]
-    if "models.py" in deleted:
-        return [
-            ("uv run poe migration 'drop tables'", "its tables stay: write a migration"),
-            ("uv run poe migrate", "that drops them, and run it"),
+    report.steps(
+        [
+            ("git diff --staged", "see what changed"),
+            *review.left_to_do,
+            (f"git commit -m {shlex.quote(review.message)}", "keep it"),
+            ("git reset --hard", "or take it all back"),
         ]
-    return []
+    )
 
 
 def _shortened(text: str) -> list[str]:

@@ -14,6 +14,7 @@ from shlex import quote
 
 from ..service import workspace
 from ..service.checks import CHEAP, Result, tell
+from ..service.declared import Declared
 from ..service.folder import Service
 from ..service.ignoring import ignored
 from ..service.locking import relock
@@ -179,6 +180,10 @@ class Engine:
             outcome.changes = scratch.changes()
         if self.wishes.check:
             review.checks = self._check(scratch)
+        before = Declared.by(self.service)
+        # What it declares then cannot be read among conflict markers.
+        after = before if "pyproject.toml" in review.hunks else Declared.by(scratch.service)
+        review.left_to_do = after.after_change(before, outcome.changes)
         added = [change.path for change in outcome.changes if change.kind == "added"]
         review.ignored = ignored(self.service.folder, added, own_rules=True)
         address = str(self.service.answers()["_src_path"])

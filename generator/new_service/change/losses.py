@@ -47,7 +47,7 @@ class Losses:
     def drop_orphans(self, outcome: Outcome, patterns: list[str]) -> None:
         """Delete shipped files that Copier leaves, `_skip_if_exists`, in a folder that goes.
 
-        Migrations outlive the module whose tables they made, but not the one that runs them. They
+        They outlive the module that brought them, but not the one whose folder they are in. They
         may be of a module that went before, so it takes a rendering of all modules to know them.
         """
         if not any(change.kind == "deleted" for change in outcome.changes):

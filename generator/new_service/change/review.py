@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass, field
 
 from ..service.checks import Result
+from ..service.declared import NextStep
 from ..service.folder import Service
 from ..service.ignoring import Ignored
 from ..system.trees import Change
@@ -14,7 +15,7 @@ class Review:
 
     service: Service
     command: str
-    """What was called, such as `new-service add example`."""
+    """What was called, such as `new-service update --to 1.4.0`."""
     message: str
     """For the commit."""
     before: str
@@ -39,6 +40,8 @@ class Review:
     """New files that a rule of git ignores."""
     variables: list[str] = field(default_factory=list)
     """What came into `.env`."""
+    left_to_do: list[NextStep] = field(default_factory=list)
+    """What the service, as it then is, declares for its owner to do after such a change."""
 
     @property
     def document(self) -> dict[str, object]:

@@ -113,7 +113,7 @@ def _held(row: Row, size: int) -> set[Choices]:
 
 
 def name(combination: Combination) -> str:
-    """A short id made of the answers, modules last, such as `3.11+auth+database`."""
+    """A short id made of the answers, modules last, such as `3.11+github+MODULE`."""
     parts: list[str] = []
     for answer in combination.values():
         if isinstance(answer, bool):

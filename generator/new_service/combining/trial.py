@@ -198,7 +198,7 @@ def _python(service: Service) -> str | None:
 def variables_of(answers: Combination, environment: Mapping[str, str]) -> dict[str, str]:
     """`NAME__ANSWER` of the environment as `NAME`, where that is an answer.
 
-    So that services that differ, such as in their broker, meet the server that is theirs.
+    So that services that differ in their servers each meet the one that is theirs.
     """
     chosen = {str(each) for each in answers.values()}
     split = ((variable.rpartition("__"), value) for variable, value in environment.items())
@@ -233,19 +233,25 @@ def _edit(service: Service, edited: set[str]) -> str:
     """Write a line into each file that can have one, and commit; adds them to `edited`."""
     for each in names(git(service.folder, "ls-files", "-z")):
         path = service.folder / each
-        takes = path.suffix in {".py", ".toml", ".yaml", ".yml"} or path.name == "Dockerfile"
-        if takes and each != service.answers_file:
+        if each != service.answers_file and _takes_comment(path):
             path.write_text(_KEPT + path.read_text("utf-8"), "utf-8")
             edited.add(each)
     commit_all(service.folder, "Edit")
     return ""
 
 
+def _takes_comment(path: Path) -> bool:
+    """Whether a line that begins with `# ` may come first in a file."""
+    if path.suffix:
+        return path.suffix in {".py", ".toml", ".yaml", ".yml"}
+    return path.read_bytes().startswith(b"# ")
+
+
 def compare(service: Path, commits: list[str], kept: list[str]) -> str:
     """Check that each file of the last commit is as in one of `commits`.
 
     A module comes back without its owner's edits. Files that match a pattern in `kept`
-    (`_skip_if_exists`), such as migrations, stay.
+    (`_skip_if_exists`) stay.
 
     Raises:
         Failed: a file differs from all of them; the message names it.

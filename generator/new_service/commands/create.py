@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from ..service import environment, ignoring, workspace
+from ..service.declared import Declared, NextStep
 from ..service.folder import Service
 from ..service.ignoring import Ignored
 from ..service.locking import lock
@@ -128,6 +129,7 @@ class _Creation:
             self.report.say(preview.tree(name, files, modules))
             ignored = self._ignored(destination, files)
         else:
+            steps = Declared.by(Service.at(self.folder)).after_create()
             if self.wishes.asks(self.report):
                 self.report.say(preview.short(name, files, everything, self.template.questions))
                 confirm("Create it", otherwise="nothing was created.")
@@ -135,7 +137,7 @@ class _Creation:
             self.report.line(rendered)
             locked = self._finish(destination)
             ignored = self._ignored(destination, files)
-            self._say_next(destination)
+            self._say_next(destination, steps)
         self.report.document(
             {
                 "path": str(destination),
@@ -199,15 +201,16 @@ class _Creation:
             self.report.say("      change the rule, or name the files to git add --force")
         return found
 
-    def _say_next(self, destination: Path) -> None:
-        shown = os.path.relpath(destination)
-        say = self.report.say
-        say()
-        say(f"  cd {shlex.quote(shown)}")
-        if Service.at(destination).setting("tool", "poe", "tasks", "migrate"):
-            say(f"  {'uv run poe migrate':<22} create the tables")
-        say(f"  {'uv run poe dev':<22} serve on http://127.0.0.1:8000/docs")
-        say(f"  {'new-service validate':<22} run every check")
+    def _say_next(self, destination: Path, declared: list[NextStep]) -> None:
+        self.report.say()
+        self.report.say(f"  cd {shlex.quote(os.path.relpath(destination))}")
+        self.report.steps(
+            [
+                *declared,
+                ("uv run poe dev", "serve on http://127.0.0.1:8000/docs"),
+                ("new-service validate", "run every check"),
+            ]
+        )
 
 
 def _is_surrounded(parent: Path, wishes: ToCreate) -> bool:

@@ -16,6 +16,7 @@ from ..system.programs import find_uv, poe
 from ..system.screen import counted
 from . import environment
 from .checks import Failed
+from .declared import Declared
 from .folder import Service
 
 _START_SECONDS = 60
@@ -24,29 +25,35 @@ _STOP_SECONDS = 20
 _BROWSER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
-def boot(service: Service, given: Mapping[str, str]) -> str:
+def boot(service: Service, given: Mapping[str, str], seconds: float) -> str:
     """Start the service; see live, ready, docs, redoc and a valid OpenAPI document; stop it.
 
-    It runs with the variables `given` too.
+    It runs with the variables `given` and those that its modules declare.
+
+    Raises:
+        Failed: something of this did not work.
+        TookTooLong: a task before it had not ended after `seconds`.
     """
     entrypoint = service.setting("tool", "fastapi", "entrypoint")
     if not isinstance(entrypoint, str):
         raise Failed("pyproject.toml names no application: [tool.fastapi] entrypoint is missing")
+    declared = Declared.by(service)
     with (
         tempfile.TemporaryFile(prefix="new-service-") as log,
         place() as scratch,
     ):
         variables = {
-            **environment.scratch(service.folder),
+            **environment.scratch(service.folder, declared.seen(os.environ)),
             **given,
             "APP_DOCS": "true",
-            "DATABASE_URL": f"sqlite:///{scratch}/database.db",
-            "CELERY_BROKER_URL": f"filesystem:///{scratch}/queue",
-            "CELERY_STATE_FOLDER": str(scratch),
+            **declared.in_scratch(scratch),
         }
+        for task in declared.before:
+            _run_before(task, service, variables, seconds)
+        beside = [word for task in declared.beside for word in ("poe", "-q", task)]
+        command = [*beside, "python", "-m", "uvicorn", entrypoint]
         try:
-            _migrate(service, variables)
-            with _running(service, entrypoint, variables, log.fileno()) as (process, port):
+            with _running(service, command, variables, log.fileno()) as (process, port):
                 for path in ("/health/live", "/health/ready", "/docs", "/redoc"):
                     _get(port, path)
                 described = _check_openapi(_get(port, "/openapi.json"))
@@ -58,26 +65,20 @@ def boot(service: Service, given: Mapping[str, str]) -> str:
     return f"live, ready, docs, redoc, {described}"
 
 
-def _migrate(service: Service, variables: dict[str, str]) -> None:
-    """Make the tables of a service that has any, in the scratch database of `variables`."""
-    if service.setting("tool", "poe", "tasks", "migrate") is None:
-        return
-    done = poe("migrate", service.folder, variables)
+def _run_before(task: str, service: Service, variables: Mapping[str, str], seconds: float) -> None:
+    done = poe(task, service.folder, variables, seconds=seconds)
     if done.returncode != 0:
-        raise Failed(f"poe migrate failed\n{done.stdout}")
+        raise Failed(f"poe {task} failed\n{done.stdout}".strip())
 
 
 @contextmanager
 def _running(
-    service: Service, entrypoint: str, variables: dict[str, str], output: int
+    service: Service, command: list[str], variables: dict[str, str], output: int
 ) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
     """The service on a free port, handed over as an open socket so that nobody can take it.
 
-    Requests wait in the socket until the service takes them, and fail as soon as it ends. Where
-    the service has a task `provider`, it runs beside one of its own: the one that its users sign in
-    to is none of a check's business.
+    Requests wait in the socket until the service takes them, and fail as soon as it ends.
     """
-    beside = service.setting("tool", "poe", "tasks", "provider") is not None
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
@@ -85,8 +86,7 @@ def _running(
         process = subprocess.Popen(
             [
                 *(find_uv(), "run", "--frozen", "--no-sync"),
-                *(("poe", "-q", "provider") if beside else ()),
-                *("python", "-m", "uvicorn", entrypoint),
+                *command,
                 *("--fd", str(listener.fileno()), "--timeout-graceful-shutdown", "5"),
             ],
             cwd=service.folder,

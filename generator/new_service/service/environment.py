@@ -3,6 +3,7 @@
 import os
 import re
 import secrets
+from collections.abc import Mapping
 from pathlib import Path
 
 _GENERATED = re.compile(r"^([A-Z][A-Z0-9_]*)=\s*# generate\b.*$", re.MULTILINE)
@@ -54,15 +55,15 @@ def extend(folder: Path) -> list[str]:
     return new
 
 
-def scratch(folder: Path) -> dict[str, str]:
-    """The caller's environment, its settings of the service replaced by the example's.
+def scratch(folder: Path, variables: Mapping[str, str]) -> dict[str, str]:
+    """The caller's `variables`, its settings of the service replaced by the example's.
 
     A check never meets a server or a secret that the user has configured.
     """
     example = folder / ".env.example"
     text = example.read_text("utf-8") if example.is_file() else ""
     listed = {match[1] for match in _VARIABLE.finditer(text)}
-    kept = {name: value for name, value in os.environ.items() if name not in listed}
+    kept = {name: value for name, value in variables.items() if name not in listed}
     set_lines = (
         line.partition("=") for line in filled(text).splitlines() if re.match("[A-Z]", line)
     )

@@ -124,7 +124,7 @@ class Service:
         if None in tasks:
             raise BadInput(
                 "[tool.new-service] checks in pyproject.toml is no list of names.",
-                'write it like checks = ["lint", { name = "worker", task = "try-worker" }].',
+                'write it like checks = ["lint", { name = "links", task = "check-links" }].',
             )
         return found
 

@@ -14,6 +14,7 @@ from ..system.programs import TookTooLong, end_all, find_uv, poe, run
 from . import workspace
 from .boot import boot
 from .checks import CHEAP, Failed, Result
+from .declared import Declared
 from .folder import Service
 
 
@@ -21,8 +22,9 @@ def checks_of(service: Service) -> list[str]:
     """The names of all its checks, in their order.
 
     Raises:
-        BadInput: it declares checks in a form that they do not have.
+        BadInput: it declares checks, or what modules need, in a form that they do not have.
     """
+    Declared.by(service)
     return list(dict.fromkeys([*CHEAP, *service.checks, "boot"]))
 
 
@@ -118,14 +120,19 @@ def _result(service: Service, name: str, environment: "Future[str]", terms: Term
 def _check(service: Service, name: str, terms: Terms) -> str:
     if name in CHEAP:
         return CHEAP[name](service)
-    if name == "boot":
-        return boot(service, terms.variables)
-    # Colours and progress bars would only spoil the lines that are shown.
-    variables = {**os.environ, **terms.variables, "NO_COLOR": "1", "PYTHONUNBUFFERED": "1"}
     try:
-        done = poe(service.checks[name], service.folder, variables, seconds=allowed_seconds())
+        if name == "boot":
+            return boot(service, terms.variables, allowed_seconds())
+        return _run_task(service, service.checks[name], terms)
     except TookTooLong as late:
         raise Failed(_late(late)) from late
+
+
+def _run_task(service: Service, task: str, terms: Terms) -> str:
+    # Colours and progress bars would only spoil the lines that are shown.
+    plain = {"NO_COLOR": "1", "PYTHONUNBUFFERED": "1"}
+    variables = {**Declared.by(service).seen(os.environ), **terms.variables, **plain}
+    done = poe(task, service.folder, variables, seconds=allowed_seconds())
     if done.returncode != 0:
         raise Failed(done.stdout or f"ended with exit code {done.returncode}")
     return _last_words(done.stdout)

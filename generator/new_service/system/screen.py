@@ -122,6 +122,12 @@ class Report:
         """Print a line of progress."""
         print(text, file=self.stream, flush=True)
 
+    def steps(self, steps: Sequence[tuple[str, str]]) -> None:
+        """Print commands for the user to run, each with what it is for."""
+        width = max(len(command) for command, _ in steps)
+        for command, purpose in steps:
+            self.say(f"  {command:<{width}}   {purpose}")
+
     def document(self, content: object) -> None:
         """Print the one JSON document, if it was asked for."""
         if self.as_json:

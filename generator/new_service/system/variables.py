@@ -124,16 +124,11 @@ TABLE: tuple[tuple[Decision, str, str], ...] = (
         "PYTHON_CPU_COUNT PYTHON_COLORS",
     ),
     ("drop", "what is imported, and how it is run", "PYTHON*"),
-    # The programs that services are run and checked by.
-    (
-        "drop",
-        "Celery's command line",
-        "APP BROKER_URL RESULT_BACKEND LOADER CONFIG_MODULE SKIP_CHECKS CELERY_*",
-    ),
+    # The programs that every service is run and checked by; its modules declare others.
     (
         "drop",
         "which project, and what is run or judged there",
-        "POE_* UVICORN_* WEB_CONCURRENCY ALEMBIC_CONFIG PYTEST_ADDOPTS PYTEST_PLUGINS "
+        "POE_* UVICORN_* WEB_CONCURRENCY PYTEST_ADDOPTS PYTEST_PLUGINS "
         "PYTEST_DISABLE_PLUGIN_AUTOLOAD MYPYPATH MYPY_CONFIG_FILE_DIR COVERAGE_RCFILE "
         "RUFF_OUTPUT_FILE RUFF_OUTPUT_FORMAT",
     ),

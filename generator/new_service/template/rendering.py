@@ -93,7 +93,7 @@ def render(
     with _in_our_words(template, folder, template.variables):
         import copier  # takes 0.3 s, which --help does not need
 
-        worker = copier.run_copy(
+        rendered = copier.run_copy(
             template.url,
             folder,
             dict(answers),
@@ -104,7 +104,7 @@ def render(
             user_defaults=dict(defaults),
             quiet=True,
         )
-    return cast("dict[str, object]", dict(worker.answers.combined))
+    return cast("dict[str, object]", dict(rendered.answers.combined))
 
 
 def update(

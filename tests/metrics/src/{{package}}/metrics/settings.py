@@ -1,3 +1,4 @@
+from pathlib import Path
 from typing import Literal
 
 from ..settings import EnvironmentSettings
@@ -5,3 +6,4 @@ from ..settings import EnvironmentSettings
 
 class MetricsSettings(EnvironmentSettings, env_prefix="METRICS_"):
     window: Literal["minute", "hour"] = "minute"
+    store: Path = Path("counts.json")
