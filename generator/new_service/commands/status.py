@@ -10,7 +10,13 @@ from ..change.journal import recover
 from ..service.drift import Drift, Recorded, drifts
 from ..service.folder import ANSWERS_FILE, Service, has_answers
 from ..service.pin import newest_inside, pin_of
-from ..system.errors import BadInput, NewServiceError, TemplateUnavailable, of_system
+from ..system.errors import (
+    BadInput,
+    NewServiceError,
+    ProgramMissing,
+    TemplateUnavailable,
+    of_system,
+)
 from ..system.screen import Report, fitting, folded
 from ..template import source
 from ..template.addresses import resolved, without_credentials
@@ -57,6 +63,7 @@ def status(
 
     Raises:
         BadInput: no folder is given, and there is no service around here.
+        ProgramMissing: git is not installed, or too old.
     """
     rows = [Row(resolved(folder)) for folder in folders]
     if not rows:
@@ -94,6 +101,8 @@ def _read(rows: list[Row], answers_file: str | None, stack: ExitStack, report: R
             _compare_versions(row, service, template, mine)
             known = mine.questions.recorded(answers, service.answers_file)
             row.recorded = Recorded(service, mine, known)
+        except ProgramMissing:
+            raise  # which is no fault of a service
         except NewServiceError as error:
             row.error = error.message
         except OSError as failed:

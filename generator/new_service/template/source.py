@@ -14,7 +14,7 @@ import yaml
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import Version
 
-from ..system.errors import BadInput, ProgramMissing, TemplateUnavailable, of_full_disk
+from ..system.errors import BadInput, TemplateUnavailable, of_full_disk
 from ..system.git import RELEASE, describe, git, isolated, names
 from ..system.places import place
 from . import configuration
@@ -126,7 +126,7 @@ def opened(url: str | None = None, version: str | None = None) -> Iterator[Templ
     Raises:
         TemplateUnavailable: it does not answer, is not a template, or has no such version.
         BadInput: `version` is neither a version nor a range.
-        ProgramMissing: git is not installed.
+        ProgramMissing: git is not installed, or too old.
     """
     address = _with_credentials(Address.of(url or canonical_url()))
     is_ours = address.url == canonical_url()
@@ -193,10 +193,6 @@ def _clone(location: str, clone: Path, shown: str, variables: Mapping[str, str])
             timeout=_CLONE_SECONDS,
             variables=variables,
         )
-    except FileNotFoundError as missing:
-        raise ProgramMissing(
-            "git is not installed.", "install git and put it on PATH."
-        ) from missing
     except subprocess.TimeoutExpired as late:
         raise TemplateUnavailable(
             f"the template {shown} did not answer within {_CLONE_SECONDS} s.",
