@@ -3,9 +3,9 @@
 import os
 import shlex
 import shutil
-import tomllib
 from pathlib import Path
 
+from ..system.documents import toml_in
 from ..system.places import place
 from ..system.programs import uv
 
@@ -63,7 +63,7 @@ def settings(folder: Path) -> dict[str, object]:
 
 def _table(path: Path, keys: tuple[str, ...]) -> dict[str, object] | None:
     try:
-        table: object = tomllib.loads(path.read_text("utf-8"))
+        table: object = toml_in(path)
     except (OSError, ValueError):
         return None  # uv says what is wrong with it
     for key in keys:

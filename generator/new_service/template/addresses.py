@@ -92,7 +92,8 @@ def resolved(folder: Path) -> Path:
         BadInput: it lies in the current folder, which is gone.
     """
     try:
-        return Path(os.path.expanduser(folder)).resolve()  # noqa: PTH111  that of Path raises
+        # Those of Path raise where there is no such user, or a link leads back to itself.
+        return Path(os.path.realpath(os.path.expanduser(folder)))  # noqa: PTH111
     except FileNotFoundError as gone:
         raise BadInput("the current folder is gone.", "go to one that is there.") from gone
 

@@ -88,10 +88,13 @@ class Template:
         try:
             found = git(
                 self.clone,
-                *("grep", "-z", "--name-only", "--perl-regexp", ORIGIN, self.commit),
-                *("--", folder or "."),
+                # Not --perl-regexp, which some gits are built without.
+                *("grep", "-z", "--name-only", "--extended-regexp", "--word-regexp"),
+                *(ORIGIN, self.commit, "--", folder or "."),
             )
-        except subprocess.CalledProcessError:
+        except subprocess.CalledProcessError as failed:
+            if failed.returncode != 1:  # 1 is: in no file
+                raise
             return False
         return any("answers_file" not in name for name in names(found))
 
@@ -260,7 +263,7 @@ def _questions(clone: Path, commit: str, shown: str) -> Questions:
     try:
         config = configuration.read(file.read_text("utf-8"), files)
         return Questions.from_config(config, files)
-    except (yaml.YAMLError, ValueError) as bad:
+    except (yaml.YAMLError, ValueError, RecursionError) as bad:
         raise TemplateUnavailable(
             f"{shown} is not a template that new-service can read: {str(bad).splitlines()[0]}",
             "mend its copier.yml.",
