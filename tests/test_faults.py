@@ -15,6 +15,11 @@ from shop import FAST, commit, failure, git, status
 from test_platforms import programs
 
 DEEP = {"most": "[" * 600 + "]" * 600, "too much": "[" * 5000 + "]" * 5000}
+IDENTITY = {
+    f"GIT_{who}_{what}": "t@localhost"
+    for who in ("AUTHOR", "COMMITTER")
+    for what in ("NAME", "EMAIL")
+}
 CREATE = ("create", "orders-api", "--yes", "--no-lock", "--no-git")
 
 
@@ -223,3 +228,50 @@ def test_a_service_that_cannot_be_read_is_not_changed(kind: str, shop: Path) -> 
     refused = run(COMMAND, "update", *FAST, "--project", shop, check=False)
 
     failure(refused, 2)
+
+
+def printed(output: str, word: str) -> str:
+    """The command among the next steps that has `word`."""
+    (line,) = (
+        line for line in output.splitlines() if line.startswith(("  git", "  uv")) and word in line
+    )
+    return line.strip().split("   ")[0]
+
+
+@pytest.mark.parametrize("where", ["services/our shop", "services/our shop/src", ".", ".."])
+def test_what_is_printed_leaves_other_work_in_the_repository_alone(
+    where: str, shop: Path, tmp_path: Path
+) -> None:
+    root = repository(tiny.write(tmp_path / "mono", {"other.txt": "1\n", "staged.txt": "1\n"}))
+    service = root / "services" / "our shop"
+    shutil.copytree(shop, service, ignore=shutil.ignore_patterns(".git"))
+    commit(root)
+    tiny.write(root, {"other.txt": "2\n", "staged.txt": "2\n", "untracked.txt": "2\n"})
+    git(root, "add", "staged.txt")
+    before = status(root)
+    add = (COMMAND, "add", "database", *FAST, "--project", service)
+    said = run(*add, cwd=root / where).stdout
+    run("sh", "-ec", printed(said, " diff "), cwd=root / where)
+    run("sh", "-ec", printed(said, " restore "), cwd=root / where)
+
+    assert status(root) == before
+    assert not (service / "src" / "shop" / "database").exists()
+
+    said = run(*add, cwd=root / where).stdout
+    run("sh", "-ec", printed(said, " commit "), cwd=root / where, env=IDENTITY)
+    assert status(root) == before
+    assert all(
+        each.startswith("services/our shop/")
+        for each in git(root, "show", "--format=", "--name-only", "-z").rstrip("\0").split("\0")
+    )
+
+
+def test_a_change_with_conflicts_can_be_taken_back(shop: Path) -> None:
+    with (shop / "src" / "shop" / "settings.py").open("a") as settings:
+        settings.write("\nOURS = 1\n")
+    commit(shop)
+    said = run(COMMAND, "update", "--allow-conflicts", *FAST, cwd=shop).stdout
+    assert any(line.startswith("UU") for line in status(shop))
+    run("sh", "-ec", printed(said, " restore "), cwd=shop)
+
+    assert status(shop) == []

@@ -1,5 +1,6 @@
 """What a user sees of a change: what it does, why it was refused, what is left to do."""
 
+import os
 import shlex
 from collections import Counter
 from pathlib import Path
@@ -103,29 +104,38 @@ def _say_next(review: Review, report: Report) -> None:
         report.say("  .env has new variables:")
         report.say("\n".join(folded(", ".join(review.variables), first="    ")))
     report.say()
+    # In a larger repository other work may be staged: the service's folder is named.
+    git = _there("git -C", review) or "git"
     todo = [
-        ("git diff --staged", "see what changed"),
+        (f"{git} diff --staged .", "see what changed"),
         *_left_to_do(review),
-        (f"git commit -m {shlex.quote(review.message)}", "keep it"),
-        ("git reset --hard", "or take it all back"),
+        (f"{git} commit -m {shlex.quote(review.message)} -- .", "keep it"),
+        (f"{git} restore --staged --worktree .", "or take it all back"),
     ]
     width = max(len(command) for command, _ in todo)
     for command, purpose in todo:
         report.say(f"  {command:<{width}}   {purpose}")
 
 
+def _there(option: str, review: Review) -> str:
+    """`option` with the service's folder, for whoever does not stand there."""
+    where = os.path.relpath(review.service.folder)
+    return "" if where == os.path.curdir else f"{option} {shlex.quote(where)}"
+
+
 def _left_to_do(review: Review) -> list[tuple[str, str]]:
     """What is left to the owner: nobody else runs migrations, or writes those that drop."""
     if not review.service.setting("tool", "poe", "tasks", "migrate"):
         return []
+    poe = f"{_there('uv run --directory', review) or 'uv run'} poe"
     added = [Path(each.path) for each in review.changes if each.kind == "added"]
     if any(each.parent.name == "versions" and each.stem != "__init__" for each in added):
-        return [("uv run poe migrate", "bring the tables up to date")]
+        return [(f"{poe} migrate", "bring the tables up to date")]
     deleted = [Path(each.path).name for each in review.changes if each.kind == "deleted"]
     if "models.py" in deleted:
         return [
-            ("uv run poe migration 'drop tables'", "its tables stay: write a migration"),
-            ("uv run poe migrate", "that drops them, and run it"),
+            (f"{poe} migration 'drop tables'", "its tables stay: write a migration"),
+            (f"{poe} migrate", "that drops them, and run it"),
         ]
     return []
 
