@@ -255,6 +255,10 @@ def update(
     to: Annotated[
         str | None, typer.Option(metavar="V", help="A version or a range, such as '~=1.4'.")
     ] = None,
+    template: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Another address of the service's template, to record."),
+    ] = None,
     data: Data = None,
     data_file: DataFile = None,
     dry_run: DryRun = False,
@@ -271,6 +275,7 @@ def update(
     wishes = engine.ToChange(
         project=project,
         answers_file=answers_file,
+        template=template,
         data=data or [],
         data_file=data_file,
         dry_run=dry_run,
