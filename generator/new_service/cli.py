@@ -15,6 +15,7 @@ import typer
 from .commands import completion
 from .system import streams
 from .system.errors import BadInput, NewServiceError, of_program, of_system
+from .system.platforms import ENDING, check_command
 from .system.screen import Report
 from .system.variables import choose
 
@@ -122,6 +123,8 @@ def start(
     """Scaffold FastAPI services and keep them alive. Without a command: create one, asking."""
     if context.invoked_subcommand is None:
         create()
+    elif not {"--help", "-h"} & set(sys.argv):
+        check_command(context.invoked_subcommand)
 
 
 @app.command(
@@ -410,7 +413,7 @@ def main() -> NoReturn:
     choose()
     output = streams.prepare()
     completion.join_assignments()
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in ENDING:
         if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
             signal.signal(number, _interrupt)
     try:
@@ -450,8 +453,8 @@ def _fail(error: NewServiceError) -> int:
     if os.environ.get("NEW_SERVICE_DEBUG") == "1":
         traceback.print_exc()
     # What a program said may have several lines; an error has one.
-    lines = (" ".join(text.split()) for text in (f"error: {error.message}", f"hint: {error.hint}"))
-    print(*lines, sep="\n", file=sys.stderr)
+    texts = [f"error: {error.message}", *([f"hint: {error.hint}"] if error.hint else [])]
+    print(*(" ".join(text.split()) for text in texts), sep="\n", file=sys.stderr)
     return error.exit_code
 
 

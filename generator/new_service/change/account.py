@@ -6,6 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 from ..service import ignoring
+from ..system.places import from_here
 from ..system.screen import Report, counted, folded
 from .review import Review
 
@@ -119,7 +120,7 @@ def _say_next(review: Review, report: Report) -> None:
 
 def _there(option: str, review: Review) -> str:
     """`option` with the service's folder, for whoever does not stand there."""
-    where = os.path.relpath(review.service.folder)
+    where = from_here(review.service.folder)
     return "" if where == os.path.curdir else f"{option} {shlex.quote(where)}"
 
 

@@ -14,7 +14,7 @@ from ..service.locking import lock
 from ..system import prompts
 from ..system.errors import BadInput, not_answered
 from ..system.git import commit_all, git, is_inside_work_tree
-from ..system.places import place
+from ..system.places import from_here, place
 from ..system.programs import find_uv
 from ..system.prompts import confirm
 from ..system.screen import Report, Step
@@ -138,7 +138,7 @@ class _Creation:
             self._say_next(destination)
         self.report.document(
             {
-                "path": str(destination),
+                "path": destination.as_posix(),
                 "package": everything.get("package", name.replace("-", "_")),
                 "modules": modules,
                 "template": self.template.url,
@@ -200,7 +200,7 @@ class _Creation:
         return found
 
     def _say_next(self, destination: Path) -> None:
-        shown = os.path.relpath(destination)
+        shown = from_here(destination)
         say = self.report.say
         say()
         say(f"  cd {shlex.quote(shown)}")

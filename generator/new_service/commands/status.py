@@ -2,6 +2,7 @@
 
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from packaging.version import Version
@@ -70,10 +71,12 @@ def status(
         recover(resolved(Path()), report)
         rows = [Row(Service.around(Path(), answers_file).folder)]
     importing = import_copier_meanwhile()
-    with ExitStack() as stack, report.waiting(f"{len(rows)} services"):
-        _read(rows, answers_file, stack, report)
+    waiting = partial(report.waiting, f"{len(rows)} services")
+    with ExitStack() as stack:
+        with waiting():
+            _read(rows, answers_file, stack, report)
         importing.join()  # before the process is copied
-        found = drifts([row.recorded for row in rows if row.recorded])
+        found = drifts([row.recorded for row in rows if row.recorded], waiting)
     for row in rows:
         if row.recorded:
             row.drift = found[row.recorded.service]
@@ -145,7 +148,7 @@ def _compare_versions(row: Row, service: Service, template: Template, mine: Temp
 
 def _as_json(row: Row) -> dict[str, object]:
     return {
-        "path": str(row.path),
+        "path": row.path.as_posix(),
         "template": row.template or None,
         "version": row.version or None,
         "pin": row.pin,

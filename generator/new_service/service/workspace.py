@@ -1,12 +1,11 @@
 """Where a service's lock and settings are: in its folder, or in the uv workspace around it."""
 
-import os
 import shlex
 import shutil
 from pathlib import Path
 
 from ..system.documents import toml_in
-from ..system.places import place
+from ..system.places import from_here, place
 from ..system.programs import uv
 
 
@@ -48,7 +47,7 @@ def lock_command(root: Path | None) -> str:
     """The command that locks a workspace, or a service that is in none, for whoever stands here."""
     if root is None or root == Path.cwd():
         return "uv lock"
-    return f"uv lock --directory {shlex.quote(os.path.relpath(root))}"
+    return f"uv lock --directory {shlex.quote(from_here(root))}"
 
 
 def settings(folder: Path) -> dict[str, object]:

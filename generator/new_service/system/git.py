@@ -52,7 +52,7 @@ def isolated(settings: Mapping[str, str]) -> dict[str, str]:
     }
     variables = {
         **_IDENTITY,
-        "GIT_CONFIG_GLOBAL": os.devnull,
+        "GIT_CONFIG_GLOBAL": "/dev/null",  # which git knows on Windows, too
         "GIT_CONFIG_NOSYSTEM": "1",
         "GIT_CONFIG_PARAMETERS": "",
         "GIT_TEMPLATE_DIR": "",

@@ -297,4 +297,6 @@ def _files(clone: Path, commit: str) -> Path:
 
 def _redirect(address: Address, clone: Path) -> dict[str, str]:
     """Have git read `clone` where `address` is asked for; a local path is read where it is."""
-    return isolated({} if address.is_path else {f"url.{clone}.insteadOf": address.for_git})
+    return isolated(
+        {} if address.is_path else {f"url.{clone.as_posix()}.insteadOf": address.for_git}
+    )
