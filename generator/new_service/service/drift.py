@@ -89,15 +89,12 @@ def _version(template: Template) -> tuple[str, str]:
 
 
 def _look_at_all(jobs: list[_Job], waiting: Waiting) -> Iterator[dict[Service, Drift]]:
-    if jobs:
-        with waiting():
-            first = _look(jobs[0])  # what it compiles, the processes have
-        yield first
-    rest = jobs[1:]
-    if not rest or not can_copy_processes():
-        with waiting():
-            found = [_look(job) for job in rest]
-        yield from found
+    here = 1 if can_copy_processes() else len(jobs)
+    with waiting():
+        found = [_look(job) for job in jobs[:here]]  # what the first compiles, the processes have
+    yield from found
+    rest = jobs[here:]
+    if not rest:
         return
     for thread in threading.enumerate():
         if thread is not threading.current_thread():
