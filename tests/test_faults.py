@@ -71,7 +71,9 @@ def test_a_fault_of_a_template_is_not_blamed_on_an_answer(
         ("ratio: {type: float, default: 1}", "ratio=much", "give ratio a number."),
         ('names: {type: yaml, default: "[]"}', "names=[", "give names YAML."),
         ('names: {type: yaml, default: "[]"}', f"names={DEEP['too much']}", "give names YAML."),
+        ('names: {type: yaml, default: "[]"}', f"names={DEEP['most']}", "give names YAML."),
         ('names: {type: json, default: "[]"}', "names={", "give names JSON."),
+        ('names: {type: json, default: "[]"}', f"names={DEEP['too much']}", "give names JSON."),
         ("port: {type: int, default: 1, validator: '{% if port > 9 %}No. Less.{% endif %}'}",
          "port=10", "error: No.\nhint: Less.\n"),
     ],
@@ -180,7 +182,9 @@ def damage(service: Path, kind: str) -> None:
     answers, project = service / ".copier-answers.yml", service / "pyproject.toml"
     match kind:
         case "deep answers":
-            answers.write_text(f"{answers.read_text()}description: {DEEP['too much']}\n")
+            answers.write_text(f"{answers.read_text()}resources: {DEEP['most']}\n")
+        case "deepest answers":
+            answers.write_text(f"{answers.read_text()}resources: {DEEP['too much']}\n")
         case "deep project":
             project.write_text(f"{project.read_text()}[x]\ny = {DEEP['too much']}\n")
         case "latin answers":
@@ -202,7 +206,7 @@ def damage(service: Path, kind: str) -> None:
 
 
 KINDS = (
-    *("deep answers", "deep project", "latin answers", "latin project"),
+    *("deep answers", "deepest answers", "deep project", "latin answers", "latin project"),
     *("folder", "git", "index", "loop"),
 )
 

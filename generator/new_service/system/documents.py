@@ -1,11 +1,14 @@
 """YAML and TOML files that people and programs write by hand or machine."""
 
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 
 import yaml
 
 from .errors import BadInput
+
+_DEEPEST, _TOO_DEEP = 100, "it is nested too deeply"
 
 
 def parsed(text: str) -> object:
@@ -15,10 +18,28 @@ def parsed(text: str) -> object:
         ValueError: it is not YAML, or nested too deeply.
     """
     try:
-        return yaml.load(text, yaml.CSafeLoader)
+        content = yaml.load(text, yaml.CSafeLoader)
     except (yaml.YAMLError, RecursionError) as bad:
         mark = getattr(bad, "problem_mark", None)
         raise ValueError(f"line {mark.line + 1}" if mark else str(bad)) from bad
+    _check_depth(content)
+    return content
+
+
+def _check_depth(content: object) -> None:
+    """See that Copier can read it too, whose own way through a document is recursive."""
+    level = {id(content): content}
+    for _ in range(_DEEPEST):
+        level = {id(inner): inner for each in level.values() for inner in _inside(each)}
+        if not level:
+            return
+    raise ValueError(_TOO_DEEP)
+
+
+def _inside(content: object) -> Iterable[object]:
+    if isinstance(content, dict):
+        return content.values()
+    return content if isinstance(content, list) else ()
 
 
 def toml_in(path: Path) -> dict[str, object]:
@@ -31,7 +52,7 @@ def toml_in(path: Path) -> dict[str, object]:
     try:
         return tomllib.loads(path.read_text("utf-8"))
     except RecursionError as deep:
-        raise ValueError("it is nested too deeply") from deep
+        raise ValueError(_TOO_DEEP) from deep
 
 
 def mapping_in(path: Path, called: str, hint: str) -> dict[object, object]:

@@ -71,7 +71,7 @@ class Conditions:
                 known.pop(question.name, None)  # its default counts
         found = []
         for text in texts:
-            with suppress(TemplateError):  # it asks for what only Copier knows
+            with suppress(TemplateError, *_FROM_WITHIN):  # it asks for what only Copier knows
                 if not self._compiled(text).render(known):
                     found.append(text)
         return found

@@ -92,7 +92,7 @@ class Question:
     def _check_type(self, given: object) -> None:
         try:
             _CASTS.get(self.type, str)(str(given))
-        except ValueError as bad:
+        except (ValueError, RecursionError) as bad:
             raise BadInput(
                 f"{self.name} cannot be {given!r}.", f"give {self.name} {_IN_WORDS[self.type]}."
             ) from bad
