@@ -153,6 +153,22 @@ def test_user_and_password_serve_one_run_and_are_written_nowhere(
     assert server.leaks == set()
 
 
+def test_user_and_password_of_an_address_to_move_to_are_written_nowhere(
+    server: Server, tiny: Path, tmp_path: Path
+) -> None:
+    call(tmp_path, "create", "shop", *OLD, "--template", tiny)
+    move = ("update", "--project", "shop", "--template", server.secret, "--no-lock", *DATA)
+    done = call(tmp_path, *move, "--json")
+
+    checks = {each["name"]: each["status"] for each in json.loads(done.stdout)["checks"]}
+    assert checks["provenance"] == "passed"
+    assert "user and password of the address are not recorded" in done.stderr
+    assert recorded(tmp_path / "shop")["_src_path"] == server.url()
+    assert holding_it(tmp_path / "shop") == []
+    # Where its user has typed it, and nowhere else.
+    assert all("new-service update --project shop" in each for each in server.leaks)
+
+
 def test_password_in_the_environment_opens_what_a_service_records(
     server: Server, tmp_path: Path
 ) -> None:

@@ -15,6 +15,7 @@ import typer
 from .commands import completion
 from .system import streams
 from .system.errors import BadInput, NewServiceError, of_program, of_system
+from .system.platforms import ENDING, check_command
 from .system.screen import Report
 from .system.variables import choose
 
@@ -126,6 +127,8 @@ def start(
     """Scaffold FastAPI services and keep them alive. Without a command: create one, asking."""
     if context.invoked_subcommand is None:
         create()
+    elif not {"--help", "-h"} & set(sys.argv):
+        check_command(context.invoked_subcommand)
 
 
 @app.command(
@@ -259,6 +262,10 @@ def update(
     to: Annotated[
         str | None, typer.Option(metavar="V", help="A version or a range, such as '~=1.4'.")
     ] = None,
+    template: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Another address of the service's template, to record."),
+    ] = None,
     data: Data = None,
     data_file: DataFile = None,
     dry_run: DryRun = False,
@@ -275,6 +282,7 @@ def update(
     wishes = engine.ToChange(
         project=project,
         answers_file=answers_file,
+        template=template,
         data=data or [],
         data_file=data_file,
         dry_run=dry_run,
@@ -413,7 +421,7 @@ def main() -> NoReturn:
     choose()
     output = streams.prepare()
     completion.join_assignments()
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in ENDING:
         if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
             signal.signal(number, _interrupt)
     try:
@@ -453,8 +461,8 @@ def _fail(error: NewServiceError) -> int:
     if os.environ.get("NEW_SERVICE_DEBUG") == "1":
         traceback.print_exc()
     # What a program said may have several lines; an error has one.
-    lines = (" ".join(text.split()) for text in (f"error: {error.message}", f"hint: {error.hint}"))
-    print(*lines, sep="\n", file=sys.stderr)
+    texts = [f"error: {error.message}", *([f"hint: {error.hint}"] if error.hint else [])]
+    print(*(" ".join(text.split()) for text in texts), sep="\n", file=sys.stderr)
     return error.exit_code
 
 

@@ -1,9 +1,11 @@
 """What a user sees of a change: what it does, why it was refused, what is left to do."""
 
+import os
 import shlex
 from collections import Counter
 
 from ..service import ignoring
+from ..system.places import from_here
 from ..system.screen import Report, counted, folded
 from .review import Review
 
@@ -102,14 +104,27 @@ def _say_next(review: Review, report: Report) -> None:
         report.say("  .env has new variables:")
         report.say("\n".join(folded(", ".join(review.variables), first="    ")))
     report.say()
+    # In a larger repository other work may be staged: the service's folder is named.
+    git = _there("git -C", review) or "git"
+    uv = _there("uv run --directory", review) or "uv run"
+    left_to_do = [
+        (uv + command.removeprefix("uv run") if command.startswith("uv run ") else command, purpose)
+        for command, purpose in review.left_to_do
+    ]
     report.steps(
         [
-            ("git diff --staged", "see what changed"),
-            *review.left_to_do,
-            (f"git commit -m {shlex.quote(review.message)}", "keep it"),
-            ("git reset --hard", "or take it all back"),
+            (f"{git} diff --staged .", "see what changed"),
+            *left_to_do,
+            (f"{git} commit -m {shlex.quote(review.message)} -- .", "keep it"),
+            (f"{git} restore --staged --worktree .", "or take it all back"),
         ]
     )
+
+
+def _there(option: str, review: Review) -> str:
+    """`option` with the service's folder, for whoever does not stand there."""
+    where = from_here(review.service.folder)
+    return "" if where == os.path.curdir else f"{option} {shlex.quote(where)}"
 
 
 def _shortened(text: str) -> list[str]:

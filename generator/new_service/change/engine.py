@@ -4,8 +4,9 @@ The service is untouched until the move, and a move that is stopped is undone. T
 uncommitted, for the owner to review.
 """
 
+import os
 import subprocess
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -44,6 +45,8 @@ class ToChange(Wishes):
 
     project: Path
     answers_file: str | None = None
+    template: str | None = None
+    """Where the service's template is from now on."""
     allow_conflicts: bool = False
     force: bool = False
     check: bool = True
@@ -85,8 +88,13 @@ class Engine:
             with held(repository, report) as journal:
                 repository.check_clean()
                 answers = service.answers()
-                with source.opened(service.address(answers)) as template:
+                with source.opened(wishes.template or service.address(answers)) as template:
                     recorded = template.at(str(answers["_commit"]))
+                    if wishes.template:
+                        _check_same(recorded, answers)
+                    if wishes.template and template.had_credentials:
+                        # For the checks: the address that they find in the service has none.
+                        os.environ["NEW_SERVICE_TEMPLATE"] = wishes.template
                     yield cls(wishes, report, service, journal, template, recorded)
         except subprocess.CalledProcessError as failed:
             raise BadInput(
@@ -103,6 +111,12 @@ class Engine:
     def modules(self) -> list[str]:
         """The modules that the service has."""
         return modules_in(self.answers)
+
+    @property
+    def moves(self) -> bool:
+        """Whether the service records another address of its template from now on."""
+        recorded = str(self.service.answers()["_src_path"])
+        return self.wishes.template is not None and recorded != self.template.url
 
     @property
     def asks(self) -> bool:
@@ -141,7 +155,7 @@ class Engine:
         """Have Copier make the change in a copy, where its losses can be found."""
         target.questions.recorded({**self.service.answers(), **given}, self.service.answers_file)
         near = not (self.recorded.asks_origin or target.asks_origin)
-        scratch = Scratch.of(self.repository, self.service, target, near=near)
+        scratch = Scratch.of(self.repository, self.service, target, near=near, moves=self.moves)
         after = self._render(scratch, target, given)
         all_modules = list(self.recorded.questions.modules)
         return Losses(
@@ -186,6 +200,8 @@ class Engine:
         review.left_to_do = after.after_change(before, outcome.changes)
         added = [change.path for change in outcome.changes if change.kind == "added"]
         review.ignored = ignored(self.service.folder, added, own_rules=True)
+        if self.wishes.template and self.template.had_credentials:
+            review.notes.append(f"user and password of the address are not recorded: {ADVICE}")
         address = str(self.service.answers()["_src_path"])
         if without_credentials(address) != address:
             review.notes.append(
@@ -289,6 +305,17 @@ class Engine:
         review.variables = followed.variables
         if followed.obstacle:
             review.notes.append(followed.obstacle)
+
+
+def _check_same(recorded: source.Template, answers: Mapping[str, object]) -> None:
+    """See that a template at another address is the one that asked for `answers`."""
+    given = {name for name in answers if not name.startswith("_")}
+    if unknown := sorted(given - recorded.questions.asked.keys()):
+        raise BadInput(
+            f"{recorded.url} is another template: its version {recorded.version} does not ask for "
+            f"{', '.join(unknown)}.",
+            "--template takes another address of the template that the service was made from.",
+        )
 
 
 def _is_kept(before: object, now: object) -> bool:

@@ -8,7 +8,6 @@ index is still the old one, it undoes the move, otherwise it completes it. All o
 folder under the git directory, which exists only while a command runs, or after it was killed.
 """
 
-import fcntl
 import json
 import os
 import shutil
@@ -22,6 +21,7 @@ from pathlib import Path
 
 from ..service import environment
 from ..service.folder import forget_bytecode
+from ..system import platforms
 from ..system.errors import BadInput
 from ..system.git import git, listed
 from ..system.screen import Report, Step
@@ -29,7 +29,7 @@ from ..system.trees import Change, Stage, differences, remove_empty
 from .repository import STATE, Repository
 
 _WAIT_SECONDS, _LOCK_SECONDS = 30, 5
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_SIGNALS = (signal.SIGINT, *platforms.ENDING)
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,8 @@ def recover(folder: Path, report: Report) -> None:
     inside = next((each / ".git" for each in above if (each / ".git").exists()), None)
     if inside is None or (inside.is_dir() and not (inside / STATE).exists()):
         return
+    if not platforms.HAS_LOCKS:
+        raise platforms.in_wsl(f"a change of {inside.parent} that is under way")
     repository = Repository.around(above[0])
     if repository.state.exists() and not _is_at_work(repository):
         with held(repository, report):
@@ -102,7 +104,7 @@ def _is_at_work(repository: Repository) -> bool:
     """Whether another new-service prepares a change and has not begun to move it."""
     descriptor = os.open(repository.git_dir, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        platforms.lock(descriptor, wait=False)
     except BlockingIOError:
         return not (repository.state / _JOURNAL).exists()
     else:
@@ -136,7 +138,7 @@ class Journal:
         until = time.monotonic() + _WAIT_SECONDS
         while True:
             try:
-                fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                platforms.lock(self._descriptor, wait=False)
             except BlockingIOError as taken:
                 # A move is short; if its new-service was killed, git holds the lock.
                 if not self.path.exists() or time.monotonic() > until:

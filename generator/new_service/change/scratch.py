@@ -57,7 +57,7 @@ class Scratch:
     variables: dict[str, str]
     """For every git that runs here, Copier's included."""
     address: str
-    """What the answers file says of the template's address, without a user and a password."""
+    """What the answers file is to say of the template's address, no user and no password."""
 
     @property
     def folder(self) -> Path:
@@ -66,18 +66,24 @@ class Scratch:
 
     @classmethod
     def of(
-        cls, repository: Repository, service: Service, template: Template, *, near: bool
+        cls,
+        repository: Repository,
+        service: Service,
+        template: Template,
+        *,
+        near: bool,
+        moves: bool,
     ) -> Self:
         """Copy the last commit of a service into the state folder of its repository.
 
         With `near`, Copier works with the clone that we have: it fetches from an address that it
-        takes for a remote one again and again.
+        takes for a remote one again and again. With `moves`, the template's address is recorded.
         """
         folder, tree = repository.state / "service", repository.tree
         variables = {**template.variables, "GIT_DEFAULT_HASH": repository.object_format}
         found = _ADDRESS.search((service.folder / service.answers_file).read_text("utf-8"))
         recorded = found[0] if found else _lines(service.answers()["_src_path"])
-        address = without_credentials(recorded)
+        address = _lines(template.url) if moves else without_credentials(recorded)
         ours = cls(replace(service, folder=folder), tree, variables, address)
         git(repository.state, "init", "--quiet", str(folder), variables=variables)
         alternates = folder / ".git" / "objects" / "info" / "alternates"

@@ -23,7 +23,7 @@ from .combinations import Combination, name
 
 # The checks that show quickly whether a change of modules has worked.
 _QUICK = {*CHEAP, "format", "lint", "types", "boot"}
-_KEPT = "# An edit of the owner's.\n"
+_KEPT = b"# An edit of the owner's.\n"
 
 
 class _Impossible(Exception):
@@ -178,7 +178,7 @@ class Trial:
         self._new_service(*command, **variables)
         commit_all(self.folder, title.capitalize())
         edited -= {each for each in edited if not (self.folder / each).is_file()}
-        lost = [each for each in sorted(edited) if _KEPT not in (self.folder / each).read_text()]
+        lost = [each for each in sorted(edited) if _KEPT not in (self.folder / each).read_bytes()]
         if lost:
             raise Failed(f"an edit was lost in {', '.join(lost)}")
         return ""
@@ -234,7 +234,7 @@ def _edit(service: Service, edited: set[str]) -> str:
     for each in names(git(service.folder, "ls-files", "-z")):
         path = service.folder / each
         if each != service.answers_file and _takes_comment(path):
-            path.write_text(_KEPT + path.read_text("utf-8"), "utf-8")
+            path.write_bytes(_KEPT + path.read_bytes())
             edited.add(each)
     commit_all(service.folder, "Edit")
     return ""

@@ -15,7 +15,7 @@ from ..service.locking import lock
 from ..system import prompts
 from ..system.errors import BadInput, not_answered
 from ..system.git import commit_all, git, is_inside_work_tree
-from ..system.places import place
+from ..system.places import from_here, place
 from ..system.programs import find_uv
 from ..system.prompts import confirm
 from ..system.screen import Report, Step
@@ -140,7 +140,7 @@ class _Creation:
             self._say_next(destination, steps)
         self.report.document(
             {
-                "path": str(destination),
+                "path": destination.as_posix(),
                 "package": everything.get("package", name.replace("-", "_")),
                 "modules": modules,
                 "template": self.template.url,
@@ -203,7 +203,7 @@ class _Creation:
 
     def _say_next(self, destination: Path, declared: list[NextStep]) -> None:
         self.report.say()
-        self.report.say(f"  cd {shlex.quote(os.path.relpath(destination))}")
+        self.report.say(f"  cd {shlex.quote(from_here(destination))}")
         self.report.steps(
             [
                 *declared,

@@ -79,7 +79,7 @@ def update(to: str | None, wishes: ToChange, report: Report) -> int:
 
     `to` is a version or a range; by default it is the newest inside the service's pin. Answers
     that are given replace those that the service has; with them there is something to do at the
-    newest version, too.
+    newest version, too, and so there is where the template has moved to another address.
 
     Raises:
         NewServiceError, KeyboardInterrupt: the service is as it was.
@@ -89,12 +89,16 @@ def update(to: str | None, wishes: ToChange, report: Report) -> int:
         given = _given(engine, target.questions)
         new = sorted(name for name in given if given[name] != engine.answers.get(name))
         given = pin_as_answer(engine.service, target) | given
-        command = shlex.join(["update", *(["--to", to] if to else []), *wishes.flags])
+        address = ["--template", engine.template.url] if wishes.template else []
+        version = ["--to", to] if to else []
+        command = shlex.join(["update", *address, *version, *wishes.flags])
         review = engine.review(command, f"Update to template {target.version}", target)
         if target.commit == engine.recorded.commit:
-            if given.items() <= engine.answers.items():
+            if given.items() <= engine.answers.items() and not engine.moves:
                 return conclude(review, report)
             review.message = f"Change {', '.join(new)}" if new else "Follow the pin"
+            if engine.moves and not new:
+                review.message = "Follow the template to its new address"
         return engine.run(target, given, review)
 
 

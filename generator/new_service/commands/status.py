@@ -2,6 +2,7 @@
 
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from packaging.version import Version
@@ -10,7 +11,13 @@ from ..change.journal import recover
 from ..service.drift import Drift, Recorded, drifts
 from ..service.folder import ANSWERS_FILE, Service, has_answers
 from ..service.pin import newest_inside, pin_of
-from ..system.errors import BadInput, NewServiceError, TemplateUnavailable, of_system
+from ..system.errors import (
+    BadInput,
+    NewServiceError,
+    ProgramMissing,
+    TemplateUnavailable,
+    of_system,
+)
 from ..system.screen import Report, fitting, folded
 from ..template import source
 from ..template.addresses import resolved, without_credentials
@@ -57,16 +64,19 @@ def status(
 
     Raises:
         BadInput: no folder is given, and there is no service around here.
+        ProgramMissing: git is not installed, or too old.
     """
     rows = [Row(resolved(folder)) for folder in folders]
     if not rows:
         recover(resolved(Path()), report)
         rows = [Row(Service.around(Path(), answers_file).folder)]
     importing = import_copier_meanwhile()
-    with ExitStack() as stack, report.waiting(f"{len(rows)} services"):
-        _read(rows, answers_file, stack, report)
+    waiting = partial(report.waiting, f"{len(rows)} services")
+    with ExitStack() as stack:
+        with waiting():
+            _read(rows, answers_file, stack, report)
         importing.join()  # before the process is copied
-        found = drifts([row.recorded for row in rows if row.recorded])
+        found = drifts([row.recorded for row in rows if row.recorded], waiting)
     for row in rows:
         if row.recorded:
             row.drift = found[row.recorded.service]
@@ -94,6 +104,8 @@ def _read(rows: list[Row], answers_file: str | None, stack: ExitStack, report: R
             _compare_versions(row, service, template, mine)
             known = mine.questions.recorded(answers, service.answers_file)
             row.recorded = Recorded(service, mine, known)
+        except ProgramMissing:
+            raise  # which is no fault of a service
         except NewServiceError as error:
             row.error = error.message
         except OSError as failed:
@@ -136,7 +148,7 @@ def _compare_versions(row: Row, service: Service, template: Template, mine: Temp
 
 def _as_json(row: Row) -> dict[str, object]:
     return {
-        "path": str(row.path),
+        "path": row.path.as_posix(),
         "template": row.template or None,
         "version": row.version or None,
         "pin": row.pin,

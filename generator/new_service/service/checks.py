@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from ..system.errors import BadInput, NewServiceError
+from ..system.errors import BadInput, NewServiceError, TemplateUnavailable
 from ..system.git import check_refusal, git, is_inside_work_tree, isolated, names
 from ..system.places import place
 from ..system.programs import uv
@@ -78,7 +78,7 @@ def provenance(service: Service) -> str:
         answers = service.answers()
         with source.opened(service.address(answers)) as template:
             version = template.at(str(answers["_commit"])).version
-    except NewServiceError as error:
+    except (BadInput, TemplateUnavailable) as error:
         raise Failed(f"{error.message}\n{error.hint}") from error
     return f"template {version}" + (f", pin {service.pin}" if service.pin else "")
 

@@ -5,16 +5,18 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from threading import Thread
 
 from ..system.errors import NewServiceError, of_system
 from ..system.git import check_refusal, left_out
 from ..system.places import place
+from ..system.platforms import can_copy_processes
 from ..template.export import Export
 from ..template.questions import Answers
 from ..template.rendering import render
@@ -48,11 +50,15 @@ class Drift:
     error: str = ""
 
 
-def drifts(recorded: Sequence[Recorded]) -> dict[Service, Drift]:
+Waiting = Callable[[], AbstractContextManager[object]]
+
+
+def drifts(recorded: Sequence[Recorded], waiting: Waiting) -> dict[Service, Drift]:
     """What each service has made of the files that its template gave it.
 
     What is distinct is rendered once, in processes side by side: Copier's environment is one for
-    all threads. Import Copier before, since the process is copied.
+    all threads. Import Copier before, since the process may be copied; for the same reason no
+    thread may run, so `waiting`, which may start one, is entered here.
     """
     alike: defaultdict[tuple[object, ...], list[Recorded]] = defaultdict(list)
     for each in recorded:
@@ -67,7 +73,11 @@ def drifts(recorded: Sequence[Recorded]) -> dict[Service, Drift]:
             services = [each.service for each in (first, *others)]
             chosen = exports[version].chosen_by(first.answers)
             jobs.append((scratch / str(number), chosen, first.answers, services))
-        return {service: each for found in _look_at_all(jobs) for service, each in found.items()}
+        return {
+            service: each
+            for found in _look_at_all(jobs, waiting)
+            for service, each in found.items()
+        }
 
 
 _Job = tuple[Path, Template, Answers, list[Service]]
@@ -78,21 +88,29 @@ def _version(template: Template) -> tuple[str, str]:
     return template.url, template.commit
 
 
-def _look_at_all(jobs: list[_Job]) -> Iterator[dict[Service, Drift]]:
-    if jobs:
-        yield _look(jobs[0])  # what it compiles, the processes have
-    if len(jobs) < 2:
+def _look_at_all(jobs: list[_Job], waiting: Waiting) -> Iterator[dict[Service, Drift]]:
+    here = 1 if can_copy_processes() else len(jobs)
+    with waiting():
+        found = [_look(job) for job in jobs[:here]]  # what the first compiles, the processes have
+    yield from found
+    rest = jobs[here:]
+    if not rest:
         return
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread():
+            thread.join(1)  # that of a spinner, which is about to end
     context = multiprocessing.get_context("fork")
-    workers = min(len(jobs) - 1, os.cpu_count() or 2)
+    workers = min(len(rest), os.cpu_count() or 2)
     with ProcessPoolExecutor(workers, mp_context=context, initializer=_begin_worker) as pool:
-        yield from pool.map(_look, jobs[1:])
+        looking = pool.map(_look, rest)  # copies the process, as often as there are workers
+        with waiting():
+            yield from looking
 
 
 def _begin_worker() -> None:
     """Say nothing, as errors come back to the parent, and end with it also where it is killed."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
-    Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
 def _end_with_parent() -> None:

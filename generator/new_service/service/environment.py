@@ -13,6 +13,11 @@ _VARIABLE = re.compile(r"^#?\s?([A-Z][A-Z0-9_]*)=(.*)$", re.MULTILINE)
 _NAMED = re.compile(r"^[ \t#]*(?:export[ \t]+)?(\w+)[ \t]*=", re.MULTILINE)
 
 
+def _read(file: Path) -> str:
+    """Its text, of which programs get the bytes that are there, in whatever encoding."""
+    return file.read_text("utf-8", "surrogateescape")
+
+
 def filled(example: str) -> str:
     """`example` with a random secret of 384 bits in each line marked `# generate`."""
     return _GENERATED.sub(lambda line: f"{line[1]}={secrets.token_urlsafe(48)}", example)
@@ -24,8 +29,10 @@ def write(folder: Path) -> bool:
     if not example.is_file():
         return False
     descriptor = os.open(folder / ".env", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as file:
-        file.write(filled(example.read_text("utf-8")))
+    with os.fdopen(
+        descriptor, "w", encoding="utf-8", errors="surrogateescape", newline="\n"
+    ) as file:
+        file.write(filled(_read(example)))
     return True
 
 
@@ -37,12 +44,12 @@ def extend(folder: Path) -> list[str]:
     path, example = folder / ".env", folder / ".env.example"
     if not path.is_file() or not example.is_file():
         return []
-    text = path.read_text("utf-8", "surrogateescape")
+    text = _read(path)
     named = set(_NAMED.findall(text))
     lines: list[str] = []
     comments: list[str] = []
     new: list[str] = []
-    for line in example.read_text("utf-8").splitlines():
+    for line in _read(example).splitlines():
         variable = re.match(r"([A-Z][A-Z0-9_]*)=", line)
         if variable and variable[1] not in named:
             lines += [*comments, line]
@@ -61,7 +68,7 @@ def scratch(folder: Path, variables: Mapping[str, str]) -> dict[str, str]:
     A check never meets a server or a secret that the user has configured.
     """
     example = folder / ".env.example"
-    text = example.read_text("utf-8") if example.is_file() else ""
+    text = _read(example) if example.is_file() else ""
     listed = {match[1] for match in _VARIABLE.finditer(text)}
     kept = {name: value for name, value in variables.items() if name not in listed}
     set_lines = (

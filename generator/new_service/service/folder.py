@@ -1,6 +1,5 @@
 """A generated service, read from its files on disk."""
 
-import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -8,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Self
 
-from ..system.documents import mapping_in
+from ..system.documents import mapping_in, toml_in
 from ..system.errors import BadInput
 from ..system.git import is_sparse
 from ..system.trees import remove_empty
@@ -82,7 +81,7 @@ class Service:
         """
         path = self.folder / "pyproject.toml"
         try:
-            return tomllib.loads(path.read_text("utf-8"))
+            return toml_in(path)
         except (OSError, ValueError) as bad:
             raise BadInput(
                 f"{path} cannot be read: {bad}", "correct it; it is a TOML file."

@@ -31,7 +31,7 @@ def ignored(service: Path, paths: Collection[str], *, own_rules: bool) -> list[I
     if not is_inside_work_tree(around):
         return []
     # `./` keeps git from reading a name as a pattern.
-    given = {f"./{(service / path).relative_to(around)}": path for path in paths}
+    given = {f"./{(service / path).relative_to(around).as_posix()}": path for path in paths}
     prefix = git(around, "rev-parse", "--show-prefix")
     found = []
     for source, line, pattern, name in _rules(around, given):

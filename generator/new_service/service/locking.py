@@ -1,11 +1,11 @@
 """Lock a service to the set of packages that its template was tested with."""
 
 import subprocess
-import tomllib
 from pathlib import Path
 
 from packaging.version import Version
 
+from ..system.documents import toml_in
 from ..system.programs import uv
 from ..system.screen import Step
 from ..template.source import Template
@@ -51,7 +51,10 @@ def relock(folder: Path, template: Template, step: Step) -> bool:
     if around(folder):
         return _unlocked(step, _CLAIMED)
     path, day = folder / "uv.lock", template.questions.known_good
-    text, before = path.read_text("utf-8"), _versions(path)
+    try:
+        text, before = path.read_text("utf-8"), _versions(path)
+    except ValueError as bad:
+        return _unlocked(step, f"error: uv.lock cannot be read: {bad}")
     known = False
     if day:
         known = _renew(folder, "--exclude-newer", day).returncode == 0
@@ -100,9 +103,10 @@ def _settle(folder: Path) -> subprocess.CompletedProcess[str]:
 
 def _tell_personal(folder: Path, step: Step) -> None:
     """Say which of a user's own settings the lock has: it is in step for that user alone."""
-    lock = tomllib.loads((folder / "uv.lock").read_text("utf-8"))
+    options = toml_in(folder / "uv.lock").get("options", {})
+    names = options if isinstance(options, dict) else {}
     # The lock says `resolution-mode` for the setting `resolution`.
-    has = {name.removesuffix("-mode").removesuffix("-span") for name in lock.get("options", {})}
+    has = {name.removesuffix("-mode").removesuffix("-span") for name in names}
     personal = sorted(has - settings(folder).keys())
     if personal:
         step.mark = "!"
@@ -110,8 +114,14 @@ def _tell_personal(folder: Path, step: Step) -> None:
 
 
 def _versions(lock: Path) -> dict[str, Version]:
-    """The packages of a lock; the service itself, which has no index, is left out."""
-    packages = tomllib.loads(lock.read_text("utf-8"))["package"]
+    """The packages of a lock; the service itself, which has no index, is left out.
+
+    Raises:
+        ValueError: it is not a lock.
+    """
+    packages = toml_in(lock).get("package")
+    if not isinstance(packages, list):
+        raise ValueError("it lists no packages")  # noqa: TRY004  one error for every form
     return {
         each["name"]: Version(each["version"]) for each in packages if "registry" in each["source"]
     }

@@ -1,12 +1,11 @@
 """Where a service has its lock and uv settings: in its folder, or in the uv workspace around it."""
 
-import os
 import shlex
 import shutil
-import tomllib
 from pathlib import Path
 
-from ..system.places import place
+from ..system.documents import toml_in
+from ..system.places import from_here, place
 from ..system.programs import uv
 
 
@@ -48,7 +47,7 @@ def lock_command(root: Path | None) -> str:
     """The command that locks a workspace, or a service in none, from the current folder."""
     if root is None or root == Path.cwd():
         return "uv lock"
-    return f"uv lock --directory {shlex.quote(os.path.relpath(root))}"
+    return f"uv lock --directory {shlex.quote(from_here(root))}"
 
 
 def settings(folder: Path) -> dict[str, object]:
@@ -63,7 +62,7 @@ def settings(folder: Path) -> dict[str, object]:
 
 def _table(path: Path, keys: tuple[str, ...]) -> dict[str, object] | None:
     try:
-        table: object = tomllib.loads(path.read_text("utf-8"))
+        table: object = toml_in(path)
     except (OSError, ValueError):
         return None  # uv reports it
     for key in keys:

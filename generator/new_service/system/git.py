@@ -4,11 +4,13 @@ import os
 import re
 import subprocess
 from collections.abc import Collection, Iterable, Mapping
+from functools import cache
 from pathlib import Path
 
-from .errors import BadInput
+from .errors import BadInput, ProgramMissing
 
 RELEASE = re.compile(r"v\d+\.\d+\.\d+")
+_OLDEST = (2, 32)  # GIT_CONFIG_GLOBAL keeps the user's settings out of it
 _IDENTITY = {
     f"GIT_{who}_{what}": value
     for who in ("AUTHOR", "COMMITTER")
@@ -50,7 +52,7 @@ def isolated(settings: Mapping[str, str]) -> dict[str, str]:
     }
     variables = {
         **_IDENTITY,
-        "GIT_CONFIG_GLOBAL": os.devnull,
+        "GIT_CONFIG_GLOBAL": "/dev/null",  # which git knows on Windows, too
         "GIT_CONFIG_NOSYSTEM": "1",
         "GIT_CONFIG_PARAMETERS": "",
         "GIT_TEMPLATE_DIR": "",
@@ -76,9 +78,11 @@ def git(
     `variables` are added to the environment; the descriptors in `keeping_open` stay open in git.
 
     Raises:
+        ProgramMissing: git is not installed, or too old.
         subprocess.CalledProcessError: git ended non-zero; `stderr` says why.
         subprocess.TimeoutExpired: it took longer than `timeout` seconds.
     """
+    _check_program()
     # Hooks are for the user's own commands; bare clones are ours.
     settings = ("-c", "core.hooksPath=/dev/null", "-c", "safe.bareRepository=all")
     command = ["git", "-C", str(folder), *settings, *arguments]
@@ -97,6 +101,22 @@ def git(
         said = done.stderr.decode("utf-8", "replace")
         raise subprocess.CalledProcessError(done.returncode, command, output, said)
     return output.rstrip("\n")
+
+
+@cache
+def _check_program() -> None:
+    oldest = ".".join(map(str, _OLDEST))
+    hint = f"install git {oldest} or newer, and put it on PATH."
+    try:
+        done = subprocess.run(["git", "--version"], capture_output=True, check=False)
+    except (FileNotFoundError, PermissionError) as missing:
+        raise ProgramMissing("git is not installed.", hint) from missing
+    if done.returncode != 0:  # as macOS has it without its developer tools
+        said = done.stderr.decode("utf-8", "replace").strip()
+        raise ProgramMissing(f"git does not run: {said}", hint)
+    found = re.search(r"(\d+)\.(\d+)[.\d]*", done.stdout.decode("utf-8", "replace"))
+    if found and (int(found[1]), int(found[2])) < _OLDEST:
+        raise ProgramMissing(f"git {found[0]} is too old.", hint)
 
 
 def names(output: str) -> list[str]:
@@ -174,7 +194,7 @@ def is_sparse(folder: Path) -> bool:
     """Whether `folder` is in a sparse working tree."""
     try:
         return git(folder, "config", "--type=bool", "core.sparseCheckout") == "true"
-    except (subprocess.CalledProcessError, FileNotFoundError):  # not set, or there is no git
+    except (subprocess.CalledProcessError, ProgramMissing):  # not set, or there is no git
         return False
 
 

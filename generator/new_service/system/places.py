@@ -4,7 +4,6 @@ Each holds a file that the kernel keeps locked as long as its process lives, how
 whichever process gets its number next. A folder of ours whose lock is free is a leftover.
 """
 
-import fcntl
 import os
 import shutil
 import stat
@@ -12,6 +11,8 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from . import platforms
 
 _LOCK = ".new-service-lock"
 _PREFIXES = ("new-service-", ".new-service-")
@@ -28,6 +29,12 @@ def place(parent: Path | None = None) -> Iterator[Path]:
     """
     ours, hidden = _PREFIXES
     where, prefix = (parent, hidden) if parent else (Path(tempfile.gettempdir()), ours)
+    if not platforms.HAS_LOCKS:  # nobody can tell a leftover from a folder in use
+        with tempfile.TemporaryDirectory(
+            prefix=prefix, dir=where, ignore_cleanup_errors=True
+        ) as alone:
+            yield Path(alone)
+        return
     _remove_leftovers(where)
     folder, lock = _made(where, prefix)
     try:
@@ -35,6 +42,14 @@ def place(parent: Path | None = None) -> Iterator[Path]:
     finally:
         _remove(folder)
         os.close(lock)
+
+
+def from_here(path: Path) -> str:
+    """A path as a command takes it that is run here."""
+    try:
+        return os.path.relpath(path)
+    except ValueError:  # on another drive of Windows
+        return str(path)
 
 
 def _made(where: Path, prefix: str) -> tuple[Path, int]:
@@ -49,7 +64,7 @@ def _made(where: Path, prefix: str) -> tuple[Path, int]:
             folder.rmdir()
             raise
         with suppress(OSError):  # where there are no locks, nobody takes it for a leftover
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            platforms.lock(lock, wait=True)
         if os.fstat(lock).st_nlink:
             return folder, lock
         os.close(lock)  # another process took it for a leftover just before
@@ -75,7 +90,7 @@ def _remove_leftover(folder: Path) -> None:
             return
         try:
             if _is_own(os.fstat(lock), stat.S_IFREG):
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                platforms.lock(lock, wait=False)
                 _remove(folder)
         finally:
             os.close(lock)

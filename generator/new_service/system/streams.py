@@ -6,6 +6,8 @@ import select
 import sys
 from typing import TYPE_CHECKING, TextIO
 
+from .platforms import is_windows
+
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
@@ -34,6 +36,11 @@ def prepare() -> Output:
 
     A closed one becomes the null device, before one of our files takes its number.
     """
+    if is_windows():  # whose consoles take no bytes
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")
+        return Output(1, "wb", closefd=False)
     for descriptor in range(3):
         try:
             os.fstat(descriptor)

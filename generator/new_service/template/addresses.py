@@ -42,7 +42,7 @@ class Address:
             BadInput: it is not an address, or a path from a current folder that is gone.
         """
         if _is_path(given):
-            return cls(str(resolved(Path(given))))
+            return cls(resolved(Path(given)).as_posix())
         url = without_credentials(given)
         if not url.startswith(_URLS) and not url.endswith(".git"):
             url = f"git+{url}"
@@ -92,7 +92,8 @@ def resolved(folder: Path) -> Path:
         BadInput: it is relative to a current folder that is gone.
     """
     try:
-        return Path(os.path.expanduser(folder)).resolve()  # noqa: PTH111  that of Path raises
+        # Those of Path raise where there is no such user, or a link leads back to itself.
+        return Path(os.path.realpath(os.path.expanduser(folder)))  # noqa: PTH111
     except FileNotFoundError as gone:
         raise BadInput("the current folder no longer exists.", "go to one that exists.") from gone
 
@@ -103,11 +104,11 @@ def recorded_address(recorded: str, folder: Path) -> str:
     Copier reads such a path from the folder where it runs. That was the service's folder, or one
     above it (`copier copy ../template shop`): the nearest from which it leads to a template counts.
     """
-    if not _is_path(recorded) or recorded.startswith(("/", "~")):
+    if not _is_path(recorded) or recorded.startswith("~") or Path(recorded).is_absolute():
         return recorded
     bases = (folder, *folder.parents, Path(os.path.curdir))
     found = (base / recorded for base in bases if _is_template(base / recorded))
-    return str(next(found, folder / recorded))
+    return next(found, folder / recorded).as_posix()
 
 
 def without_credentials(text: str) -> str:
@@ -139,8 +140,9 @@ def _credentials(given: str) -> tuple[str | None, str | None]:
 def _is_path(address: str) -> bool:
     if "://" in address or address.startswith(tuple(_SHORT)):
         return False
-    # As git has it: `host:path` is a path on another machine.
-    return not re.match(r"[^/]+:", address) or Path(address).exists()
+    # As git has it: `host:path` is a path on another machine, `C:/path` on a drive of Windows.
+    path = Path(address)
+    return bool(path.drive) or not re.match(r"[^/]+:", address) or path.exists()
 
 
 def _is_template(path: Path) -> bool:

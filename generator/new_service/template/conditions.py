@@ -9,7 +9,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from ..system.documents import parsed
-from ..system.errors import BadInput, invalid_answer
+from ..system.errors import BadInput, TemplateUnavailable, invalid_answer
 from .questions import Answers, Question, Questions
 
 if TYPE_CHECKING:
@@ -17,10 +17,22 @@ if TYPE_CHECKING:
 
 # The computed question whose answer is the modules with all that they need.
 _COMPLETED = "completed"
+# What an expression in Jinja may raise, beside Jinja's own errors.
+_FROM_WITHIN = (
+    *(ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError),
+)
+_HINT = "tell its owner, or use another version."
+
+
+class _Unknown(TemplateUnavailable):
+    """It follows from what only Copier knows, or from nothing."""
 
 
 class Conditions:
-    """Says what Copier would, without rendering anything else."""
+    """Says what Copier would, without rendering anything else.
+
+    All of it raises TemplateUnavailable where the template's own text fails.
+    """
 
     def __init__(self, questions: Questions) -> None:
         self._questions = questions
@@ -59,7 +71,7 @@ class Conditions:
                 known.pop(question.name, None)  # its default counts
         found = []
         for text in texts:
-            with suppress(TemplateError):  # it asks for what only Copier knows
+            with suppress(TemplateError, *_FROM_WITHIN):  # it asks for what only Copier knows
                 if not self._compiled(text).render(known):
                     found.append(text)
         return found
@@ -111,13 +123,11 @@ class Conditions:
         self, answers: Mapping[str, object]
     ) -> Iterator[tuple[Question, dict[str, object]]]:
         """Each question, with what is known when its turn comes."""
-        from jinja2 import UndefinedError
-
         known = dict(answers)
         for question in self._questions.asked.values():
             yield question, known
             if question.name not in known and question.has_default and question.is_known:
-                with suppress(UndefinedError):  # it follows from what only Copier knows
+                with suppress(_Unknown):
                     known[question.name] = self._default(question, known)
 
     def _before(self, name: str, answers: Mapping[str, object]) -> Mapping[str, object]:
@@ -134,14 +144,29 @@ class Conditions:
         if not isinstance(default, str):
             return default
         rendered = self._render(default, known)
-        is_text = question.type == "str" and not question.multiselect
-        return rendered if is_text else self._parsed(rendered)
+        if question.type == "str" and not question.multiselect:
+            return rendered
+        try:
+            return self._parsed(rendered)
+        except ValueError as bad:
+            raise _faulty(f"the default of {question.name} is not YAML: {bad}") from bad
 
     def _render(self, text: str, known: Mapping[str, object]) -> str:
         # Most texts hold no Jinja; a template may have set other marks than these.
         if "{" not in text and not self._questions.jinja:
             return text.strip()
-        return str(self._compiled(text).render(known)).strip()
+        from jinja2 import TemplateError, UndefinedError
+
+        try:
+            return str(self._compiled(text).render(known)).strip()
+        except UndefinedError as unknown:
+            raise _Unknown(str(unknown), _HINT) from unknown
+        except (TemplateError, *_FROM_WITHIN) as fault:
+            raise _faulty(str(fault) or type(fault).__name__) from fault
+
+
+def _faulty(said: str) -> TemplateUnavailable:
+    return TemplateUnavailable(f"the template's questions cannot be rendered: {said}", _HINT)
 
 
 def check_choices(questions: Questions, answers: Answers) -> None:

@@ -23,12 +23,14 @@ def read(text: str, root: Path) -> dict[str, object]:
     config: dict[str, object] = {}
     for each in mappings:
         config |= each
-    joined = {
-        key: [value for each in mappings for value in each.get(key) or []]
-        for key in _JOINED
-        if key in config
-    }
-    return config | joined
+    return config | {key: _joined(key, mappings) for key in _JOINED if key in config}
+
+
+def _joined(key: str, mappings: list[dict[str, object]]) -> list[object]:
+    lists = [each.get(key) or [] for each in mappings]
+    if not all(isinstance(each, list) for each in lists):
+        raise ValueError(f"{key} is not a list")
+    return [value for each in lists if isinstance(each, list) for value in each]
 
 
 def _flat(documents: Iterator[object] | list[object]) -> Iterator[object]:

@@ -4,22 +4,33 @@ Copier itself accepts unknown keys, turns `maybe` into true and lets computed qu
 overridden, so answers are checked here before Copier sees them.
 """
 
+import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Self, cast
 
+from ..system.documents import parsed
 from ..system.errors import BadInput
 
 Answer = str | int | float | bool | list[str]
 Answers = dict[str, Answer]
 
-# In these a template finds its own address and version.
-ORIGIN = r"\b(_copier_answers|_copier_conf|_src_path|_commit)\b"
+# In these words a template finds its own address and version.
+ORIGIN = "_copier_answers|_copier_conf|_src_path|_commit"
 
 _OF_COPIER = re.compile(r"\b_(copier|external_data|folder_name|src_path|commit)")
+# What Copier makes of an answer, and how a hint names that.
+_CASTS: Mapping[str, Callable[[str], object]] = {
+    "int": int,
+    "float": float,
+    "json": json.loads,
+    "yaml": parsed,
+}
+_IN_WORDS = {"int": "a whole number", "float": "a number", "json": "JSON", "yaml": "YAML"}
+_PLAIN = ("bool", "float", "int", "str")
 _BOOLEANS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 
 
@@ -75,7 +86,16 @@ class Question:
             )
         if self.choices is not None:
             self._check_choice(str(given))
+        self._check_type(given)
         return _text(self.name, given)
+
+    def _check_type(self, given: object) -> None:
+        try:
+            _CASTS.get(self.type, str)(str(given))
+        except (ValueError, RecursionError) as bad:
+            raise BadInput(
+                f"{self.name} cannot be {given!r}.", f"give {self.name} {_IN_WORDS[self.type]}."
+            ) from bad
 
     def _several(self, given: object) -> list[str]:
         if isinstance(given, dict):  # choices, each under its label
@@ -134,13 +154,16 @@ class Questions:
             if not str(name).startswith("_")
         }
         known_good = config.get("_known_good")
+        envops = config.get("_envops") or {}
+        if not isinstance(envops, dict):
+            raise ValueError("_envops is not a mapping")  # noqa: TRY004
         return cls(
             asked=asked,
             presets=_presets(config),
             needs=_needs(config),
             folder=str(config.get("_subdirectory") or ""),
             asks_origin=any(
-                re.search(ORIGIN, str(details))
+                re.search(rf"\b({ORIGIN})\b", str(details))
                 for name, details in config.items()
                 # A recorded answer that is never asked is known wherever it is rendered.
                 if name in asked and not _is_recorded(details)
@@ -148,7 +171,7 @@ class Questions:
             kept=[str(each) for each in config.get("_skip_if_exists") or []],
             known_good=None if known_good is None else str(known_good),
             root=root,
-            jinja=dict(cast("dict[str, object]", config.get("_envops") or {})),
+            jinja=envops,
         )
 
     @property
@@ -232,7 +255,7 @@ def _question(name: str, details: object) -> Question:
         details = {"default": details}
     return Question(
         name=name,
-        type=str(details.get("type", "yaml")),
+        type=_type(details),
         multiselect=bool(details.get("multiselect", False)),
         computed=details.get("when", True) is False or details.get("ask", True) is False,
         has_default="default" in details,
@@ -246,6 +269,12 @@ def _question(name: str, details: object) -> Question:
         is_plain=_is_plain(details),
         is_known=not _OF_COPIER.search(str(details)),
     )
+
+
+def _type(details: Mapping[str, object]) -> str:
+    """As Copier has it: where none is given, that of the default, if it is a plain one."""
+    of_default = type(details.get("default")).__name__
+    return str(details.get("type") or (of_default if of_default in _PLAIN else "yaml"))
 
 
 def _is_plain(details: Mapping[str, object]) -> bool:
@@ -270,10 +299,7 @@ def _choices(choices: object) -> dict[str, str] | None:
         choices = list(choices.items())
     if not isinstance(choices, list):
         return None
-    return {
-        str(value["value"] if isinstance(value, dict) else value): str(label)
-        for label, value in _pairs(choices)
-    }
+    return {str(_value(choice)): str(label) for label, choice in _pairs(choices)}
 
 
 def _refusals(choices: object) -> dict[str, str]:
@@ -282,12 +308,23 @@ def _refusals(choices: object) -> dict[str, str]:
     if not isinstance(listed, list):
         return {}
     extended = [value for _, value in _pairs(listed) if isinstance(value, dict)]
-    return {str(each["value"]): str(each.get("validator") or "") for each in extended}
+    return {str(_value(each)): str(each.get("validator") or "") for each in extended}
 
 
 def _pairs(choices: list[object]) -> list[tuple[object, object]]:
     """Choices as pairs of label and value."""
+    if any(isinstance(each, (list, tuple)) and len(each) != 2 for each in choices):
+        raise ValueError("a choice is neither a value nor a pair of label and value")
     return [(e[0], e[1]) if isinstance(e, (list, tuple)) else (e, e) for e in choices]
+
+
+def _value(choice: object) -> object:
+    """What a choice answers; some have more to say than that."""
+    if not isinstance(choice, dict):
+        return choice
+    if "value" not in choice:
+        raise ValueError("a choice has no value")
+    return choice["value"]
 
 
 def _presets(config: Mapping[str, object]) -> dict[str, dict[str, object]]:

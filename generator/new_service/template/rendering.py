@@ -1,6 +1,7 @@
 """Rendering by Copier, whose errors become new-service's own."""
 
 import os
+import re
 import tempfile
 import traceback
 import warnings
@@ -27,8 +28,10 @@ from .source import Template
 # What a template's expressions may raise, or Copier itself.
 _FROM_WITHIN = (
     *(ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError),
-    *(ValueError, IsADirectoryError, NotADirectoryError, FileExistsError),
+    *(ValueError, IsADirectoryError, NotADirectoryError, FileExistsError, re.error),
 )
+# How Copier begins when it refuses an answer; other values that it refuses are the template's.
+_OF_AN_ANSWER = ("Validation error for question ", "Invalid choice for ", "Invalid answer ")
 
 
 @cache
@@ -205,16 +208,16 @@ def _environment(cache: Path, variables: Mapping[str, str]) -> Iterator[None]:
 
 def _told(failed: Exception, folder: Path) -> NewServiceError | None:
     """Whose fault it is, and what: the template's, an answer's or a file's; None if nobody's."""
-    from copier.errors import ConfigFileError, CopierError, InvalidTypeError
+    from copier.errors import CopierError
     from jinja2 import TemplateError
 
     if clash := _clash(failed, folder):
         return clash
-    answered = isinstance(failed, ValueError | InvalidTypeError) and not _is_jinja(failed)
-    if answered and not isinstance(failed, ConfigFileError):
-        return invalid_answer(str(failed))
-    if isinstance(failed, CopierError | TemplateError) or _is_jinja(failed):
-        said = str(failed) or type(failed).__name__
+    said = str(failed) or type(failed).__name__
+    if said.startswith(_OF_AN_ANSWER) or re.fullmatch(r'Question ".*" is required', said):
+        return invalid_answer(said)
+    of_template = CopierError | TemplateError | ValueError | RecursionError | re.error
+    if isinstance(failed, of_template) or _is_jinja(failed):
         return TemplateUnavailable(
             f"the template cannot be rendered: {said}", "tell its owner, or use another version."
         )

@@ -14,7 +14,7 @@ import yaml
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import Version
 
-from ..system.errors import BadInput, ProgramMissing, TemplateUnavailable, of_full_disk
+from ..system.errors import BadInput, TemplateUnavailable, of_full_disk
 from ..system.git import RELEASE, describe, git, isolated, names
 from ..system.places import place
 from . import configuration
@@ -88,10 +88,13 @@ class Template:
         try:
             found = git(
                 self.clone,
-                *("grep", "-z", "--name-only", "--perl-regexp", ORIGIN, self.commit),
-                *("--", folder or "."),
+                # Not --perl-regexp, which some gits are built without.
+                *("grep", "-z", "--name-only", "--extended-regexp", "--word-regexp"),
+                *(ORIGIN, self.commit, "--", folder or "."),
             )
-        except subprocess.CalledProcessError:
+        except subprocess.CalledProcessError as failed:
+            if failed.returncode != 1:  # 1 is: in no file
+                raise
             return False
         return any("answers_file" not in name for name in names(found))
 
@@ -126,7 +129,7 @@ def opened(url: str | None = None, version: str | None = None) -> Iterator[Templ
     Raises:
         TemplateUnavailable: it does not answer, is not a template, or has no such version.
         BadInput: `version` is neither a version nor a range.
-        ProgramMissing: git is not installed.
+        ProgramMissing: git is not installed, or too old.
     """
     address = _with_credentials(Address.of(url or canonical_url()))
     is_ours = address.url == canonical_url()
@@ -193,10 +196,6 @@ def _clone(location: str, clone: Path, shown: str, variables: Mapping[str, str])
             timeout=_CLONE_SECONDS,
             variables=variables,
         )
-    except FileNotFoundError as missing:
-        raise ProgramMissing(
-            "git is not installed.", "install git and put it on PATH."
-        ) from missing
     except subprocess.TimeoutExpired as late:
         raise TemplateUnavailable(
             f"the template {shown} did not answer within {_CLONE_SECONDS} s.",
@@ -264,7 +263,7 @@ def _questions(clone: Path, commit: str, shown: str) -> Questions:
     try:
         config = configuration.read(file.read_text("utf-8"), files)
         return Questions.from_config(config, files)
-    except (yaml.YAMLError, ValueError) as bad:
+    except (yaml.YAMLError, ValueError, RecursionError) as bad:
         raise TemplateUnavailable(
             f"{shown} is not a template that new-service can read: {str(bad).splitlines()[0]}",
             "mend its copier.yml.",
@@ -300,4 +299,6 @@ def _files(clone: Path, commit: str) -> Path:
 
 def _redirect(address: Address, clone: Path) -> dict[str, str]:
     """Have git read `clone` where `address` is asked for; a local path is read where it is."""
-    return isolated({} if address.is_path else {f"url.{clone}.insteadOf": address.for_git})
+    return isolated(
+        {} if address.is_path else {f"url.{clone.as_posix()}.insteadOf": address.for_git}
+    )

@@ -1,10 +1,10 @@
 """The team file, in which a platform team sets the template and its defaults."""
 
 import os
-import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..system.documents import toml_in
 from ..system.errors import BadInput
 from .questions import Answers, Questions
 
@@ -43,7 +43,7 @@ def read() -> Team:
             )
         return Team()
     try:
-        content = tomllib.loads(path.read_text("utf-8"))
+        content = toml_in(path)
     except (OSError, ValueError) as bad:
         raise BadInput(
             f"the team file {path} cannot be read: {bad}", "correct it; it is a TOML file."
