@@ -428,7 +428,7 @@ def test_an_edited_module_of_which_a_template_makes_a_package_is_a_conflict(befo
     refused = update(before)
     assert refused.returncode == 3
     assert json.loads(refused.stdout)["would_lose"] == ["src/shop/settings.py"]
-    assert "these would go with your edits" in refused.stderr
+    assert "these would be deleted with your edits" in refused.stderr
     allowed = update(before, "--allow-conflicts")
 
     assert allowed.returncode == 0, allowed.stderr

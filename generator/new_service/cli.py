@@ -21,7 +21,7 @@ from .system.variables import choose
 
 app = typer.Typer(
     name="new-service",
-    help="Scaffold FastAPI services and keep them alive.",
+    help="Scaffold FastAPI services and keep them up to date.",
     no_args_is_help=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -55,16 +55,16 @@ Project = Annotated[
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would change.")]
 AllowConflicts = Annotated[
-    bool, typer.Option("--allow-conflicts", help="Leave conflicts in the files, to be solved.")
+    bool, typer.Option("--allow-conflicts", help="Write conflict markers into the files.")
 ]
 NoLock = Annotated[bool, typer.Option("--no-lock", help="Do not renew uv.lock.")]
-NoCheck = Annotated[bool, typer.Option("--no-check", help="Leave out the checks.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing.")]
+NoCheck = Annotated[bool, typer.Option("--no-check", help="Skip the checks.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing; take the defaults.")]
 Data = Annotated[
     list[str] | None,
     typer.Option(
         metavar="KEY=VALUE",
-        help="An answer.",
+        help="An answer; can be repeated.",
         show_default=False,
         autocompletion=completion.answers,
     ),
@@ -102,7 +102,7 @@ DataFile = Annotated[
 ]
 AnswersFile = Annotated[
     str | None,
-    typer.Option(metavar="FILE", help="Where Copier recorded the answers, of several files."),
+    typer.Option(metavar="FILE", help="The answers file, if the project has several."),
 ]
 
 
@@ -124,7 +124,7 @@ def start(
         ),
     ] = False,
 ) -> None:
-    """Scaffold FastAPI services and keep them alive. Without a command: create one, asking."""
+    """Scaffold FastAPI services and keep them up to date. Without a command, ask and create one."""
     if context.invoked_subcommand is None:
         create()
     elif not {"--help", "-h"} & set(sys.argv):
@@ -137,7 +137,7 @@ def start(
 )
 def create(
     name: Annotated[
-        str | None, typer.Argument(help="Such as orders-api.", show_default=False)
+        str | None, typer.Argument(help="The name, such as orders-api.", show_default=False)
     ] = None,
     output_dir: Annotated[Path, typer.Option(help="Where the service's folder is made.")] = Path(),
     with_: Annotated[
@@ -145,7 +145,7 @@ def create(
         typer.Option(
             "--with",
             metavar="M,M",
-            help="Modules.",
+            help="Modules, separated by commas.",
             show_default=False,
             autocompletion=completion.several_modules,
         ),
@@ -157,12 +157,16 @@ def create(
     data: Data = None,
     data_file: DataFile = None,
     answers_file: Annotated[Path | None, typer.Option(hidden=True)] = None,
-    template: Annotated[str | None, typer.Option(metavar="URL", help="Another template.")] = None,
+    template: Annotated[
+        str | None, typer.Option(metavar="URL", help="The address of another template.")
+    ] = None,
     template_version: Annotated[
         str | None, typer.Option(metavar="V", help="A version or a range, such as '~=1.4'.")
     ] = None,
     yes: Yes = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be made.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="List the files; create nothing.")
+    ] = False,
     no_git: Annotated[bool, typer.Option("--no-git", help="No repository, no commit.")] = False,
     no_lock: Annotated[bool, typer.Option("--no-lock", help="No uv.lock.")] = False,
     as_json: Json = False,
@@ -300,7 +304,7 @@ def status(
         list[Path] | None,
         typer.Argument(
             metavar="[DIR]...",
-            help="Services; default: the one around here.",
+            help="Services; by default, the one around the current folder.",
             autocompletion=completion.services,
         ),
     ] = None,
@@ -310,7 +314,7 @@ def status(
     answers_file: AnswersFile = None,
     as_json: Json = False,
 ) -> None:
-    """Show where services stand: version, pin, newer versions, drift."""
+    """Show the state of services: version, pin, newer versions, drift."""
     from .commands import status as standing
 
     report = Report(as_json=as_json)
@@ -331,13 +335,15 @@ def validate(
     ] = Path(),
     only: Annotated[
         list[str] | None,
-        typer.Option(metavar="CHECK", help="Run just this.", autocompletion=completion.checks),
+        typer.Option(
+            metavar="CHECK", help="Run only this check.", autocompletion=completion.checks
+        ),
     ] = None,
     skip: Annotated[
         list[str] | None,
         typer.Option(
             metavar="CHECK",
-            help="Leave this out, where the service has it.",
+            help="Skip this check, if the service has it.",
             autocompletion=completion.checks,
         ),
     ] = None,
@@ -347,7 +353,7 @@ def validate(
         Path | None, typer.Option(metavar="FILE", help="Write a JUnit report.")
     ] = None,
 ) -> None:
-    """Check that a service is whole: its lock, its own checks, and that it starts."""
+    """Check a service: its lock, its own checks, and that it starts."""
     from .commands import validate as validation
 
     raise typer.Exit(
@@ -365,16 +371,14 @@ def validate(
 @app.command()
 def smoke(
     strength: Annotated[
-        str, typer.Option(metavar="1|2|3|all", help="Cover every option, every pair, ...")
+        str, typer.Option(metavar="1|2|3|all", help="Cover every option, pair or triple, or all.")
     ] = "2",
     list_: Annotated[bool, typer.Option("--list", help="List the combinations.")] = False,
     shard: Annotated[str | None, typer.Option(metavar="I/N", help="The I-th of N parts.")] = None,
-    jobs: Annotated[int, typer.Option(metavar="N", help="How many are tried at once.")] = 1,
+    jobs: Annotated[int, typer.Option(metavar="N", help="How many to try at once.")] = 1,
     data: Data = None,
     data_file: DataFile = None,
-    newest: Annotated[
-        bool, typer.Option("--newest", help="With the newest packages there are.")
-    ] = False,
+    newest: Annotated[bool, typer.Option("--newest", help="Use the newest packages.")] = False,
     keep: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Make the services there and keep them.")
     ] = None,
@@ -383,7 +387,8 @@ def smoke(
         Path | None, typer.Option(metavar="FILE", help="Write a JUnit report.")
     ] = None,
     format_: Annotated[
-        str, typer.Option("--format", metavar="text|json|github|gitlab", help="How to list them.")
+        str,
+        typer.Option("--format", metavar="text|json|github|gitlab", help="The format of --list."),
     ] = "text",
     allow_skips: Annotated[
         bool, typer.Option("--allow-skips", help="Accept what this machine cannot try.")
@@ -417,7 +422,7 @@ def modules(as_json: Json = False) -> None:
 
 
 def main() -> NoReturn:
-    """Run the command line and exit with the code that product.md's table gives."""
+    """Run the command line and exit with the code that the README's table gives."""
     choose()
     output = streams.prepare()
     completion.join_assignments()
@@ -476,7 +481,7 @@ def _delivered(output: streams.Output) -> int:
     return _fail(
         BadInput(
             f"the output could not be written: {output.failure.strerror}.",
-            "the work itself is complete; see to where the output goes.",
+            "the work itself is complete; check where the output goes.",
         )
     )
 

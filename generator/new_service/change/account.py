@@ -47,18 +47,18 @@ def _say_refused(review: Review, report: Report) -> None:
         if path not in review.blocked and path not in review.clashes
     ]
     if edited:
-        report.say(f"{count}; these would go with your edits, so nothing was applied:")
+        report.say(f"{count}; these would be deleted with your edits, so nothing was applied:")
         _list(report, edited)
         if "--force" not in review.command and review.command.startswith("new-service remove"):
             hint = f"git still has them: {review.command} --force"
         else:
             hint = f"keep them, as conflicts: {review.command} --allow-conflicts"
     elif review.blocked:
-        report.say(f"{count}; these are in the way, and git does not have them:")
+        report.say(f"{count}; these are in the way, and git does not track them:")
         _list(report, review.blocked)
         hint = "move them away; nothing was applied."
     elif review.clashes:
-        report.say(f"{count}; Python would take these and what comes for one module:")
+        report.say(f"{count}; Python would import these and new files by the same name:")
         width = max(map(len, review.clashes))
         _list(report, [f"{path:<{width}}   {name}" for path, name in review.clashes.items()])
         hint = "rename them, and where they are imported; nothing was applied."
@@ -66,7 +66,7 @@ def _say_refused(review: Review, report: Report) -> None:
         verb = "conflicts" if len(review.hunks) == 1 else "conflict"
         report.say(f"{count}, {len(review.hunks)} {verb} with your edits; nothing was applied.")
         _show_hunks(review, report)
-        hint = f"take the markers and solve them in your editor: {review.command} --allow-conflicts"
+        hint = f"write conflict markers to resolve them: {review.command} --allow-conflicts"
     report.say(f"  hint: {hint}")
 
 
@@ -96,7 +96,7 @@ def _say_next(review: Review, report: Report) -> None:
         return
     report.say(f"  {count}; nothing is committed.")
     if review.hunks:
-        report.say(f"  {counted(len(review.hunks))} with conflict markers, to be solved first:")
+        report.say(f"  {counted(len(review.hunks))} with conflict markers, to resolve first:")
         _list(report, list(review.hunks))
     for note in review.notes:
         report.say(f"  ! {note}")

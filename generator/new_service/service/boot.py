@@ -112,7 +112,9 @@ def _get(port: int, path: str) -> bytes:
             body: bytes = response.read()
             return body
     except urllib.error.HTTPError as refused:
-        raise Failed(f"{path} answers {refused.code}: {refused.read().decode()}") from refused
+        raise Failed(
+            f"{path} answers {refused.code}: {refused.read().decode('utf-8', 'replace')}"
+        ) from refused
     except OSError as failed:
         raise Failed(f"{path} does not answer: {failed}") from failed
 
@@ -126,7 +128,7 @@ def _check_openapi(document: bytes) -> str:
         openapi = json.loads(document)
         validate(openapi)
     except (ValueError, OpenAPIValidationError) as bad:
-        raise Failed(f"/openapi.json is no valid OpenAPI document: {bad}") from bad
+        raise Failed(f"/openapi.json is not a valid OpenAPI document: {bad}") from bad
     methods = {"get", "put", "post", "delete", "options", "head", "patch", "trace"}
     operations = sum(len(methods & item.keys()) for item in openapi["paths"].values())
     version = ".".join(openapi["openapi"].split(".")[:2])

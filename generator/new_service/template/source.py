@@ -63,7 +63,7 @@ class Template:
 
         Raises:
             TemplateUnavailable: there is none.
-            BadInput: `wanted` is no range of versions.
+            BadInput: `wanted` is not a range of versions.
         """
         return self._in(_choose(self.clone, wanted, self.url))
 
@@ -221,7 +221,7 @@ def _choose(clone: Path, wanted: str | None, address: str) -> str:
             within = SpecifierSet(wanted)
         except InvalidSpecifier as bad:
             raise BadInput(
-                f"{wanted!r} is no range of versions.", "write it like '~=1.4' or '>=1.2,<2'."
+                f"{wanted!r} is not a range of versions.", "write it like '~=1.4' or '>=1.2,<2'."
             ) from bad
         newest = newest_within(clone, within)
         found = f"v{newest}" if newest else None
@@ -266,7 +266,7 @@ def _questions(clone: Path, commit: str, shown: str) -> Questions:
     except (yaml.YAMLError, ValueError, RecursionError) as bad:
         raise TemplateUnavailable(
             f"{shown} is not a template that new-service can read: {str(bad).splitlines()[0]}",
-            "mend its copier.yml.",
+            "correct its copier.yml.",
         ) from bad
 
 
