@@ -301,7 +301,7 @@ BAD_INPUT = [
     (["create", "b", "--yes", "--template", "http://127.0.0.1:9/x.git"], 4, "is unavailable"),
     (["create", "b", "--yes", "--template-version", "9.9.9"], 4, "no version 9.9.9"),
     (["create", "b", "--yes", "--template-version", "~=9.9"], 4, "no version ~=9.9"),
-    (["create", "b", "--yes", "--template-version", ">x"], 2, "no range"),
+    (["create", "b", "--yes", "--template-version", ">x"], 2, "not a range"),
     (["create", "--yes"], 2, "no name"),
     (["create", "b"], 2, "description, python_version"),
     (["create", "b", "--bogus"], 2, "--bogus"),

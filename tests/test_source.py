@@ -155,7 +155,7 @@ def test_flag_overrides_environment_and_environment_the_team_file(
         ("template = 1", "wrong type"),
         ("template = ", "cannot be read"),
         ("[defaults]\nci = 'jenkins'", "unknown ci 'jenkins'"),
-        (None, "no file"),
+        (None, "is not a file"),
     ],
 )
 def test_team_file_that_is_wrong(
