@@ -74,5 +74,5 @@ def create() -> Ratio:
                 *("--data", "service_name=orders-api", template, target),
             )
 
-        pairs = in_turns(ours, theirs, rounds=9)
+        pairs = in_turns(ours, theirs, rounds=15)
     return Ratio.of("create to copier copy", pairs, "ms", 0.95)
