@@ -57,7 +57,7 @@ def recover(folder: Path, report: Report) -> None:
     if inside is None or (inside.is_dir() and not (inside / STATE).exists()):
         return
     if not platforms.HAS_LOCKS:
-        raise platforms.in_wsl(f"a change of {inside.parent} that is under way")
+        raise platforms.in_wsl(f"an unfinished change of {inside.parent}")
     repository = Repository.around(above[0])
     if repository.state.exists() and not _is_at_work(repository):
         with held(repository, report):

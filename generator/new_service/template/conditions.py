@@ -18,10 +18,8 @@ if TYPE_CHECKING:
 # The computed question whose answer is the modules with all that they need.
 _COMPLETED = "completed"
 # What an expression in Jinja may raise, beside Jinja's own errors.
-_FROM_WITHIN = (
-    *(ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError),
-)
-_HINT = "tell its owner, or use another version."
+FROM_WITHIN = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+HINT = "tell its owner, or use another version."
 
 
 class _Unknown(TemplateUnavailable):
@@ -50,13 +48,11 @@ class Conditions:
         """The questions that are asked, given `answers` and defaults for the rest."""
         names: set[str] = set()
         left = self._questions.open_names()
-        for question, known in self._in_order(answers):
+        for question, is_asked, _ in self._decided(answers):
             if question.name in left:
                 left.remove(question.name)
-                if self._applies(question, known):
+                if is_asked:
                     names.add(question.name)
-                else:
-                    known.pop(question.name, None)  # its default counts
             if not left:
                 break  # computed questions after the last one do not matter
         return names
@@ -65,13 +61,11 @@ class Conditions:
         """Those of `texts` that render to nothing, given `answers` and defaults for the rest."""
         from jinja2 import TemplateError
 
-        known: dict[str, object] = {}
-        for question, known in self._in_order(answers):
-            if not self._applies(question, known):
-                known.pop(question.name, None)  # its default counts
+        decided = list(self._decided(answers))
+        known = decided[-1][2] if decided else answers
         found = []
         for text in texts:
-            with suppress(TemplateError, *_FROM_WITHIN):  # it asks for what only Copier knows
+            with suppress(TemplateError, *FROM_WITHIN):  # it asks for what only Copier knows
                 if not self._compiled(text).render(known):
                     found.append(text)
         return found
@@ -130,6 +124,16 @@ class Conditions:
                 with suppress(_Unknown):
                     known[question.name] = self._default(question, known)
 
+    def _decided(
+        self, answers: Mapping[str, object]
+    ) -> Iterator[tuple[Question, bool, Mapping[str, object]]]:
+        """Each question, whether it is asked, and what is known when its turn comes."""
+        for question, known in self._in_order(answers):
+            is_asked = self._applies(question, known)
+            if not is_asked:
+                known.pop(question.name, None)  # its default counts
+            yield question, is_asked, known
+
     def _before(self, name: str, answers: Mapping[str, object]) -> Mapping[str, object]:
         return next(known for each, known in self._in_order(answers) if each.name == name)
 
@@ -160,13 +164,13 @@ class Conditions:
         try:
             return str(self._compiled(text).render(known)).strip()
         except UndefinedError as unknown:
-            raise _Unknown(str(unknown), _HINT) from unknown
-        except (TemplateError, *_FROM_WITHIN) as fault:
+            raise _Unknown(str(unknown), HINT) from unknown
+        except (TemplateError, *FROM_WITHIN) as fault:
             raise _faulty(str(fault) or type(fault).__name__) from fault
 
 
 def _faulty(said: str) -> TemplateUnavailable:
-    return TemplateUnavailable(f"the template's questions cannot be rendered: {said}", _HINT)
+    return TemplateUnavailable(f"the template's questions cannot be rendered: {said}", HINT)
 
 
 def check_choices(questions: Questions, answers: Answers) -> None:

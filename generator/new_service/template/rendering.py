@@ -22,13 +22,14 @@ from ..system.errors import (
     of_full_disk,
     of_system,
 )
+from .conditions import FROM_WITHIN, HINT
 from .questions import Answers
 from .source import Template
 
 # What a template's expressions may raise, or Copier itself.
 _FROM_WITHIN = (
-    *(ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError),
-    *(ValueError, IsADirectoryError, NotADirectoryError, FileExistsError, re.error),
+    *(*FROM_WITHIN, AssertionError, re.error),
+    *(IsADirectoryError, NotADirectoryError, FileExistsError),
 )
 # How Copier begins when it refuses an answer; other values that it refuses are the template's.
 _OF_AN_ANSWER = ("Validation error for question ", "Invalid choice for ", "Invalid answer ")
@@ -218,9 +219,7 @@ def _told(failed: Exception, folder: Path) -> NewServiceError | None:
         return invalid_answer(said)
     of_template = CopierError | TemplateError | ValueError | RecursionError | re.error
     if isinstance(failed, of_template) or _is_jinja(failed):
-        return TemplateUnavailable(
-            f"the template cannot be rendered: {said}", "tell its owner, or use another version."
-        )
+        return TemplateUnavailable(f"the template cannot be rendered: {said}", HINT)
     return None
 
 

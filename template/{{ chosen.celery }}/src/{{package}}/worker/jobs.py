@@ -163,7 +163,7 @@ class Jobs:
                 CELERY_RESULT_BACKEND=self.app.backend.as_uri(),
                 reason=f"{type(error).__name__}: {error}",
             )
-            raise JobsUnavailable("Jobs cannot be had just now.") from error
+            raise JobsUnavailable("Jobs are temporarily unavailable.") from error
 
 
 async def get_jobs(request: Request) -> Jobs:

@@ -38,7 +38,7 @@ def behind(statement: Select[Item], sort: str, cursor: str | None) -> Select[Ite
     try:
         last = adapter.validate_json(urlsafe_b64decode(cursor))
     except ValueError:  # which a ValidationError is, too
-        raise InvalidCursor("The cursor is none that a page with this order gave.") from None
+        raise InvalidCursor("The cursor does not belong to a page with this order.") from None
     key = tuple_(*columns)
     return statement.where(key < last if descending else key > last)
 
