@@ -14,6 +14,8 @@ import yaml
 from conftest import COMMAND, MODULES, run
 from new_service.combining.combinations import Combination
 
+# What `status` reads of a service.
+READ = {".copier-answers.yml", "pyproject.toml"}
 RUFF = Path(sys.executable).with_name("ruff")
 
 
@@ -74,14 +76,20 @@ def test_what_programs_read_can_be_read(every_choice_of_modules: dict[Path, Comb
 def test_what_status_renders_is_what_copier_renders(
     every_choice_of_modules: dict[Path, Combination], template: Path, tmp_path: Path
 ) -> None:
-    services = [tmp_path / str(number) for number in range(len(every_choice_of_modules))]
-    for rendered, service in zip(every_choice_of_modules, services, strict=True):
-        shutil.copytree(rendered, service)
-        with (service / ".copier-answers.yml").open("a") as answers:
+    whole, empty = tmp_path / "whole", tmp_path / "empty"
+    for number, rendered in enumerate(every_choice_of_modules):
+        shutil.copytree(rendered, whole / str(number))
+        with (whole / str(number) / ".copier-answers.yml").open("a") as answers:
             answers.write(f"_commit: v1.0.0\n_src_path: {template}\n")
-    told = json.loads(run(COMMAND, "status", *services, "--json", cwd=tmp_path).stdout)
+        (empty / str(number)).mkdir(parents=True)
+        for file in READ:
+            shutil.copy(whole / str(number) / file, empty / str(number))
+    services = [*sorted(whole.iterdir()), *sorted(empty.iterdir())]
+    told = json.loads(run(COMMAND, "status", *services, "--json", cwd=tmp_path).stdout)["services"]
 
-    assert len(told["services"]) > 40
-    for each in told["services"]:
-        assert each["error"] is None
-        assert each["modified"] == each["deleted"] == each["leftovers"] == []
+    assert len(told) > 80
+    for has_all, has_none in zip(told[: len(told) // 2], told[len(told) // 2 :], strict=True):
+        assert has_all["error"] is has_none["error"] is None
+        assert has_all["modified"] == has_all["deleted"] == has_all["leftovers"] == []
+        files = {file for file, _ in texts(Path(has_all["path"]))} - READ
+        assert set(has_none["deleted"]) == files

@@ -136,6 +136,10 @@ def test_what_a_service_did_not_choose_may_be_included(tmp_path: Path) -> None:
     run(COMMAND, "create", "plain", *options, cwd=tmp_path)
     (row,) = rows(tmp_path / "plain", cwd=tmp_path)
 
-    assert (tmp_path / "plain" / "said.txt").read_text() == "hello"
+    said = tmp_path / "plain" / "said.txt"
+    assert said.read_text() == "hello"
     assert row["modified"] == row["deleted"] == []
     assert row["error"] is None
+    said.unlink()
+    (row,) = rows(tmp_path / "plain", cwd=tmp_path)
+    assert row["deleted"] == ["said.txt"]
