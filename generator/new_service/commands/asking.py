@@ -4,12 +4,12 @@ Copier could ask the template's questions too. But its prompts shorten an error 
 begins with Copier's own words, and do not leave an answer of several choices on the screen.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from ..system import prompts
-from ..system.errors import BadInput, TemplateUnavailable, invalid_answer
+from ..system.errors import BadInput, invalid_answer
 from ..system.prompts import Option, answered, object_to
 from ..template.conditions import Conditions
 from ..template.questions import Answer, Answers, Question, Questions
@@ -38,16 +38,15 @@ class Asking:
             BadInput: an answer that was given is invalid.
             KeyboardInterrupt: Ctrl-C.
         """
-        with self._conditions() as conditions:
-            if name := self.given.get("service_name"):
-                self._check("service_name", name, conditions)
-            if preset is not None or "modules" in self.given or not self.questions.modules:
-                return
-            start = _ask_start(self.questions)
-            if start != _CHOOSE:
-                self.given |= self.questions.preset(start)
-            elif self.questions.asked["modules"].is_plain:
-                self.given["modules"] = self._ask(self.questions.asked["modules"], conditions)
+        if name := self.given.get("service_name"):
+            self._check("service_name", name)
+        if preset is not None or "modules" in self.given or not self.questions.modules:
+            return
+        start = _ask_start(self.questions)
+        if start != _CHOOSE:
+            self.given |= self.questions.preset(start)
+        elif self.questions.asked["modules"].is_plain:
+            self.given["modules"] = self._ask(self.questions.asked["modules"])
 
     def ask(self) -> None:
         """Ask the open questions, in the template's order.
@@ -56,42 +55,34 @@ class Asking:
             BadInput: an answer that was given is invalid.
             KeyboardInterrupt: Ctrl-C.
         """
-        with self._conditions() as conditions:
-            for name, question in self.questions.asked.items():
-                if name in self.given:
-                    self._check(name, self.given[name], conditions)
-                elif question.computed or not conditions.is_asked(name, self._known):
-                    continue
-                elif not question.is_plain:
-                    self.rest = True
-                    return
-                else:
-                    self.given[name] = self._ask(question, conditions)
-                self._known[name] = self.given[name]
+        for name, question in self.questions.asked.items():
+            if name in self.given:
+                self._check(name, self.given[name])
+            elif question.computed or not self._conditions.is_asked(name, self._known):
+                continue
+            elif not question.is_plain:
+                self.rest = True
+                return
+            else:
+                self.given[name] = self._ask(question)
+            self._known[name] = self.given[name]
 
-    @contextmanager
-    def _conditions(self) -> Iterator[Conditions]:
-        from jinja2 import TemplateError  # Conditions imports it, too
+    @cached_property
+    def _conditions(self) -> Conditions:
+        return Conditions(self.questions)
 
-        try:
-            yield Conditions(self.questions)
-        except TemplateError as failed:
-            raise TemplateUnavailable(
-                f"the template's questions cannot be asked: {failed}", "tell its owner."
-            ) from failed
-
-    def _check(self, name: str, answer: Answer, conditions: Conditions) -> None:
-        if said := conditions.objection(name, {**self._known, name: answer}):
+    def _check(self, name: str, answer: Answer) -> None:
+        if said := self._conditions.objection(name, {**self._known, name: answer}):
             raise invalid_answer(" ".join(said.split()))
 
-    def _ask(self, question: Question, conditions: Conditions) -> Answer:
+    def _ask(self, question: Question) -> Answer:
         """Ask a question until its answer is valid; returns that answer."""
-        known = self._known | self.given
+        known, conditions = self._known | self.given, self._conditions
         label = conditions.words(question.label, known)
         default = self.defaults.get(question.name, conditions.default(question.name, known))
         typed, chosen = "", default
         while True:
-            given = self._prompt(question, label, conditions, chosen, typed)
+            given = self._prompt(question, label, chosen, typed)
             try:
                 answer = question.answer(given)
                 said = conditions.objection(question.name, {**known, question.name: answer})
@@ -107,9 +98,9 @@ class Asking:
             typed, chosen = (given, default) if isinstance(given, str) else ("", given)
 
     def _prompt(
-        self, question: Question, label: str, conditions: Conditions, default: object, typed: str
+        self, question: Question, label: str, default: object, typed: str
     ) -> str | list[str]:
-        known = self._known | self.given
+        known, conditions = self._known | self.given, self._conditions
         if question.choices is not None:
             options = [
                 Option(value, conditions.words(title, known), refusal)
