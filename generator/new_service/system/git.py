@@ -137,14 +137,14 @@ def describe(repository: Path, commit: str) -> str:
     Raises:
         subprocess.CalledProcessError: the repository has no such commit.
     """
-    short = git(repository, "rev-parse", "--short=10", f"{commit}^{{commit}}")
-    tags = git(repository, "tag", "--merged", short, "--sort=-v:refname").split()
+    tags = git(repository, "tag", "--merged", commit, "--sort=-v:refname").split()
     release = next((tag for tag in tags if RELEASE.fullmatch(tag)), None)
-    since = git(repository, "rev-list", "--count", short, *([f"^{release}"] if release else []))
-    if release is None:
-        return f"0.0.0.dev{since}+{short}"
-    plain = release.removeprefix("v")
-    return plain if since == "0" else f"{plain}.post{since}+{short}"
+    since = git(repository, "rev-list", "--count", commit, *([f"^{release}"] if release else []))
+    plain = release.removeprefix("v") if release else ""
+    if plain and since == "0":
+        return plain
+    short = git(repository, "rev-parse", "--short=10", f"{commit}^{{commit}}")
+    return f"{plain}.post{since}+{short}" if plain else f"0.0.0.dev{since}+{short}"
 
 
 def is_inside_work_tree(folder: Path) -> bool:

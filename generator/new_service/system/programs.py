@@ -11,11 +11,12 @@ from contextlib import suppress
 from functools import cache
 from importlib import metadata
 from pathlib import Path
-from typing import IO
-
-from packaging.requirements import Requirement
+from typing import IO, TYPE_CHECKING
 
 from .errors import ProgramMissing
+
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
 
 
 def find_uv() -> str:
@@ -47,7 +48,9 @@ def _is_recent(uv: str) -> bool:
 
 
 @cache
-def _required_uv() -> Requirement:
+def _required_uv() -> "Requirement":
+    from packaging.requirements import Requirement  # slow to import
+
     required = map(Requirement, metadata.requires("new-service") or [])
     return next(each for each in required if each.name == "uv")
 

@@ -3,9 +3,10 @@
 It tells when a question is asked, what is wrong with an answer, and which modules are needed.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import cache
+from glob import escape
 from typing import TYPE_CHECKING
 
 from ..system.documents import parsed
@@ -203,12 +204,22 @@ def unanswered(questions: Questions, answers: Answers) -> list[str]:
 
 def _environment(questions: Questions) -> "SandboxedEnvironment":
     """Jinja as Copier sets it up; slow to import."""
-    from jinja2 import FileSystemLoader, StrictUndefined
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from jinja2.sandbox import SandboxedEnvironment
     from jinja2_ansible_filters import AnsibleCoreFiltersExtension
 
+    class Loader(FileSystemLoader):
+        """Has what it loads fetched."""
+
+        def get_source(
+            self, environment: Environment, template: str
+        ) -> tuple[str, str, Callable[[], bool]]:
+            if questions.fetch:
+                questions.fetch(escape(template))
+            return super().get_source(environment, template)
+
     jinja = SandboxedEnvironment(
-        loader=FileSystemLoader(questions.root or []),
+        loader=Loader(questions.root or []),
         extensions=[AnsibleCoreFiltersExtension],
         auto_reload=False,
     )

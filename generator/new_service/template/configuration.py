@@ -1,6 +1,6 @@
 """A template's copier.yml, read as Copier reads it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import yaml
@@ -9,14 +9,20 @@ import yaml
 _JOINED = ("_exclude", "_jinja_extensions", "_secret_questions", "_skip_if_exists")
 
 
-def read(text: str, root: Path) -> dict[str, object]:
+Fetch = Callable[[str], None]
+"""Has the files in a folder that a pattern matches, if it does not have all files anyway."""
+
+
+def read(text: str, root: Path, fetch: Fetch | None = None) -> dict[str, object]:
     """All documents of `text` as one mapping, with the files below `root` that it includes.
+
+    `fetch` is called with their pattern first.
 
     Raises:
         ValueError: a document is not a mapping, or includes a file that is not in the template.
         yaml.YAMLError: one is not YAML.
     """
-    documents = list(_flat(yaml.load_all(text, _loader(root.resolve()))))
+    documents = list(_flat(yaml.load_all(text, _loader(root.resolve(), fetch))))
     if not documents or not all(isinstance(each, dict) for each in documents):
         raise ValueError("copier.yml holds no mapping")
     mappings = [each for each in documents if isinstance(each, dict)]
@@ -42,13 +48,15 @@ def _flat(documents: Iterator[object] | list[object]) -> Iterator[object]:
             yield each
 
 
-def _loader(root: Path) -> type[yaml.CSafeLoader]:
+def _loader(root: Path, fetch: Fetch | None) -> type[yaml.CSafeLoader]:
     class Loader(yaml.CSafeLoader):
         """Knows `!include PATTERN`."""
 
     def include(loader: yaml.CSafeLoader, node: yaml.Node) -> list[object]:
         pattern = node.value if isinstance(node, yaml.ScalarNode) else ""
         is_inside = not Path(pattern).is_absolute()
+        if is_inside and fetch:
+            fetch(pattern)
         # Sorted, since the order in which questions are asked follows from it.
         files = sorted(root.glob(pattern)) if is_inside else []
         if not (is_inside and all(file.resolve().is_relative_to(root) for file in files)):

@@ -14,6 +14,7 @@ from typing import Self, cast
 
 from ..system.documents import parsed
 from ..system.errors import BadInput
+from .configuration import Fetch
 
 Answer = str | int | float | bool | list[str]
 Answers = dict[str, Answer]
@@ -136,12 +137,18 @@ class Questions:
     """A day, `YYYY-MM-DD`: services lock to the newest packages of it."""
     root: Path | None = None
     """The folder of the template, whose files its questions may include."""
+    fetch: Fetch | None = None
+    """Gets those files there, unless all are."""
     jinja: Mapping[str, object] = field(default_factory=dict)
     """How Jinja is set up (`_envops`)."""
 
     @classmethod
-    def from_config(cls, config: object, root: Path | None = None) -> Self:
+    def from_config(
+        cls, config: object, root: Path | None = None, fetch: Fetch | None = None
+    ) -> Self:
         """Read the parsed copier.yml of the template in the folder `root`.
+
+        `fetch` gets the files there that questions include, unless all are.
 
         Raises:
             ValueError: its form is not that of a Copier template's configuration.
@@ -171,6 +178,7 @@ class Questions:
             kept=[str(each) for each in config.get("_skip_if_exists") or []],
             known_good=None if known_good is None else str(known_good),
             root=root,
+            fetch=fetch,
             jinja=envops,
         )
 

@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from ..system.git import RELEASE, describe, git, isolated, names
 from ..system.places import place
 from . import configuration
 from .addresses import ADVICE, Address, without_credentials
+from .checkout import Checkout, whole
 from .questions import ORIGIN, Questions
 
 _CLONE_SECONDS = 120
@@ -74,7 +74,7 @@ class Template:
         """
         if self.asks_origin:
             return None
-        folder = _files(self.clone, self.commit)
+        folder = whole(self.clone, self.commit)
         return replace(
             self, url=str(folder), commit="", variables={**self.variables, "PATH": os.devnull}
         )
@@ -141,11 +141,12 @@ def opened(url: str | None = None, version: str | None = None) -> Iterator[Templ
         _clone(location, clone, address.url, variables)
         # Of a checkout, its own state is meant, released or not.
         is_checkout = (is_ours or address.is_path) and Path(location).is_dir()
-        commit = "HEAD" if version is None and is_checkout else _choose(clone, version, address.url)
+        wanted = "HEAD" if version is None and is_checkout else _choose(clone, version, address.url)
+        commit = _resolve(clone, wanted, address.url)
         yield Template(
             url=address.url,
             clone=clone,
-            commit=_resolve(clone, commit, address.url),
+            commit=commit,
             version=describe(clone, commit),
             questions=_questions(clone, commit, address.url),
             variables=_redirect(address, clone),
@@ -254,47 +255,21 @@ def _commit(clone: Path, revision: str) -> str:
 
 
 def _questions(clone: Path, commit: str, shown: str) -> Questions:
-    files = _files(clone, commit)
-    if not (file := files / "copier.yml").is_file():
+    files = Checkout(clone, commit)
+    files.fetch("copier.yml")
+    if not (file := files.folder / "copier.yml").is_file():
         raise TemplateUnavailable(
             f"{shown} is not a template: it has no copier.yml.",
             "--template takes the address of a Copier template in a git repository.",
         )
     try:
-        config = configuration.read(file.read_text("utf-8"), files)
-        return Questions.from_config(config, files)
+        config = configuration.read(file.read_text("utf-8"), files.folder, files.fetch)
+        return Questions.from_config(config, files.folder, files.fetch)
     except (yaml.YAMLError, ValueError, RecursionError) as bad:
         raise TemplateUnavailable(
             f"{shown} is not a template that new-service can read: {str(bad).splitlines()[0]}",
             "correct its copier.yml.",
         ) from bad
-
-
-def _files(clone: Path, commit: str) -> Path:
-    """A folder with the files of a commit, made once; it goes when the clone does.
-
-    Raises:
-        BadInput: the disk is full.
-        subprocess.CalledProcessError: git fails for another reason.
-    """
-    folder = clone.with_name(f"template-{commit}")
-    if folder.exists():
-        return folder
-    folder.mkdir()
-    try:
-        git(
-            clone,
-            *(f"--work-tree={folder}", "checkout", "--force", commit, "--", "."),
-            variables=isolated({}) | {"GIT_INDEX_FILE": str(folder.with_suffix(".index"))},
-        )
-    except subprocess.CalledProcessError as failed:
-        if "did not match any file" in str(failed.stderr):
-            return folder  # the commit has none
-        shutil.rmtree(folder, ignore_errors=True)  # whoever asks again must not get half of them
-        if full := of_full_disk(str(failed.stderr)):
-            raise full from failed
-        raise
-    return folder
 
 
 def _redirect(address: Address, clone: Path) -> dict[str, str]:
