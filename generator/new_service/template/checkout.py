@@ -1,4 +1,4 @@
-"""The files of a commit as folders: all that Copier renders, or the few that questions include."""
+"""A commit's files in a folder: all of them, or only those that questions include."""
 
 import os
 import posixpath
@@ -11,20 +11,20 @@ from functools import cache
 from pathlib import Path
 from threading import Lock
 
-from ..system.errors import of_full_disk
+from ..system.errors import BadInput, of_full_disk
 from ..system.git import git, isolated, listed, names
 
-# Checked out with the first file: what most questions include, and what tells git how to write.
+# Checked out with the first file: what questions usually include, and how git writes files.
 _ALWAYS = (".yml", ".yaml", ".gitattributes")
 _LINK = "120000"
-_one_at_a_time = Lock()
+_one_at_a_time = Lock()  # threads share the folder and its index
 
 
 @dataclass(frozen=True)
 class Checkout:
     """A folder with those files of a commit that were asked for; it goes when the clone does.
 
-    All of them take several times as long as those that questions include.
+    Questions include few files, and to check out all takes several times as long.
     """
 
     clone: Path
@@ -36,16 +36,16 @@ class Checkout:
         return self.clone.with_name(f"asked-{self.commit}")
 
     def fetch(self, pattern: str) -> None:
-        """Check out the files that `pattern` matches, as in `Path.glob`; maybe others, too.
+        """Check out the files that `pattern` matches in `Path.glob`, and perhaps others.
 
         Raises:
             BadInput: the disk is full.
             subprocess.CalledProcessError: git fails for another reason.
         """
         every = _listed(self.clone, self.commit)
-        # Where a path leads through a link or upwards, the file system alone can follow it.
+        # Only the file system can follow links and `..`.
         is_winding = _LINK in every.values() or ".." in pattern
-        # Here, * matches / as well; and what matches a folder, matches all that is in it.
+        # Here, * also matches /, and a pattern that matches a folder matches all files in it.
         wide = f"{posixpath.normpath(pattern).lstrip('/')}/*".replace("**/", "*")
         with _one_at_a_time:
             self.folder.mkdir(exist_ok=True)
@@ -72,7 +72,7 @@ def whole(clone: Path, commit: str) -> Path:
     folder.mkdir()
     try:
         _check_out(clone, commit, folder, ["."])
-    except BaseException:
+    except (BadInput, subprocess.CalledProcessError):
         shutil.rmtree(folder, ignore_errors=True)  # whoever asks again must not get half of them
         raise
     return folder

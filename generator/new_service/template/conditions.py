@@ -209,7 +209,7 @@ def _environment(questions: Questions) -> "SandboxedEnvironment":
     from jinja2_ansible_filters import AnsibleCoreFiltersExtension
 
     class Loader(FileSystemLoader):
-        """Has what it loads fetched."""
+        """Fetches what it loads."""
 
         def get_source(
             self, environment: Environment, template: str

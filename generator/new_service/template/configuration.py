@@ -8,15 +8,14 @@ import yaml
 # Copier joins these over all documents; for any other key, the last one counts.
 _JOINED = ("_exclude", "_jinja_extensions", "_secret_questions", "_skip_if_exists")
 
-
 Fetch = Callable[[str], None]
-"""Has the files in a folder that a pattern matches, if it does not have all files anyway."""
+"""Brings the files that match a pattern into a folder."""
 
 
 def read(text: str, root: Path, fetch: Fetch | None = None) -> dict[str, object]:
     """All documents of `text` as one mapping, with the files below `root` that it includes.
 
-    `fetch` is called with their pattern first.
+    `fetch` brings those files there, unless all are there already.
 
     Raises:
         ValueError: a document is not a mapping, or includes a file that is not in the template.

@@ -138,7 +138,7 @@ class Questions:
     root: Path | None = None
     """The folder of the template, whose files its questions may include."""
     fetch: Fetch | None = None
-    """Gets those files there, unless all are."""
+    """Brings those files there, unless all are there already."""
     jinja: Mapping[str, object] = field(default_factory=dict)
     """How Jinja is set up (`_envops`)."""
 
@@ -148,7 +148,7 @@ class Questions:
     ) -> Self:
         """Read the parsed copier.yml of the template in the folder `root`.
 
-        `fetch` gets the files there that questions include, unless all are.
+        `fetch` brings the files there that questions include, unless all are there already.
 
         Raises:
             ValueError: its form is not that of a Copier template's configuration.
