@@ -1,198 +1,362 @@
-"""How fast jobs are on Redis, beside a bare Celery application with the same guarantees."""
+"""How fast jobs are on PostgreSQL and Redis, beside bare Celery that has its results on Redis."""
 
 import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from time import monotonic, sleep
 
 from measure import Ratio, in_turns
 from new_service.system.variables import chosen
-from service import ROOT, create, load, served
+from service import BIN, ROOT, create, load, served
 
 sys.path.insert(0, str(ROOT / "tests"))
-from brokers import Redis
+from brokers import own_redis
+from conftest import PostgreSQL, Required, find_postgresql, own_postgresql
 
-TASKS = 3000
-WAITS = 200
-SECONDS = 120
-# The same for both: messages that are acknowledged late, one at a time.
 BARE = """
+from contextlib import asynccontextmanager
 from os import environ
+from time import perf_counter
 
 from celery import Celery
-from fastapi import APIRouter, FastAPI
-from pydantic import BaseModel, Field
 
-celery = Celery("bare", broker=environ["CELERY_BROKER_URL"], backend=environ["CELERY_BROKER_URL"])
-celery.conf.update(
-    include=["nothing"], task_acks_late=True, worker_prefetch_multiplier=1,
-    task_default_queue="bare", worker_hijack_root_logger=False,
-)
+app = Celery("bare", broker=environ["CELERY_BROKER_URL"], backend=environ["BARE_RESULTS"])
+app.conf.update(task_default_queue="bare", broker_connection_retry_on_startup=True)
 
 
-class Steps(BaseModel):
-    steps: int = Field(ge=1, le=1000)
+@app.task
+def add(x, y):
+    return x + y
 
 
-class Job(BaseModel):
-    id: str
-    state: str
+@asynccontextmanager
+async def opened():
+    yield
 
 
-router = APIRouter(prefix="/api/v1/jobs")
+def clear():
+    app.backend.client.flushdb()
 
 
-@router.post("", status_code=202)
-def create_job(work: Steps) -> Job:
-    return Job(id=celery.send_task("nothing.nothing", [work.steps]).id, state="queued")
+async def send(x):
+    started = perf_counter()
+    return started, add.delay(x, 1).id
 
 
-app = FastAPI()
-app.include_router(router)
+def left(sent):
+    return sent - app.backend.client.dbsize()
+
+
+def has_ended(job):
+    return app.backend.get_task_meta(job, cache=False)["status"] == "SUCCESS"
 """
-NOTHING = """
-from celery import shared_task
+# The same, and two requests.
+OURS = """
+from contextlib import asynccontextmanager
+from os import environ
+from time import perf_counter
+
+import psycopg
+from sqlalchemy.orm import Mapped
+
+from mailer.database.models import Base, IdentityKey
+from mailer.database.session import Session, transaction
+from mailer.main import app
+from mailer.worker.jobs import enqueue, job
 
 
-@shared_task
-def nothing(steps: int) -> int:
-    return steps
+class Note(Base):
+    __tablename__ = "notes"
+    id: Mapped[IdentityKey]
+    text: Mapped[str]
+
+
+@job()
+def add(x: int, y: int) -> int:
+    return x + y
+
+
+@app.post("/row")
+async def write(session: Session) -> None:
+    session.add(Note(text="hello"))
+
+
+@app.post("/row-and-job")
+async def write_and_enqueue(session: Session) -> None:
+    session.add(Note(text="hello"))
+    await enqueue(session, add, {"x": 1, "y": 2})
+
+
+@asynccontextmanager
+async def opened():
+    global rows, writers
+    rows = psycopg.connect(environ["DATABASE_URL"], autocommit=True)
+    async with app.router.lifespan_context(app) as state:
+        writers = state["writers"]
+        yield
+
+
+def clear():
+    rows.execute("DELETE FROM jobs WHERE due_at IS NULL")
+    rows.execute("VACUUM jobs")
+
+
+async def send(x):
+    async with transaction(writers) as session:
+        job = await enqueue(session, add, {"x": x, "y": 1})
+        started = perf_counter()  # and it commits
+    return started, job
+
+
+def left(sent):
+    return rows.execute("SELECT count(*) FROM jobs WHERE wake_at < now() + '1 h'").fetchone()[0]
+
+
+def has_ended(job):
+    ended = "SELECT FROM jobs WHERE id = %s AND ended_at IS NOT NULL"
+    return rows.execute(ended, [job]).fetchone() is not None
 """
-APP = {
-    "bare": "from bare import celery as app",
-    "mailer": """
-from mailer.worker.app import create_celery
-from mailer.worker.settings import CelerySettings
-app = create_celery(CelerySettings.load(), patient=False)
-""",
-}
-SEND = "\nfor n in range({}): app.send_task('nothing.nothing', [n])\n"
-WAIT = """
+# It reads what to measure line by line, and prints the figures.
+CLIENT = """
+import sys
+from importlib import import_module
 from statistics import median
 from time import perf_counter, sleep
 
+import uvloop
 
-def wait() -> float:
-    start = perf_counter()
-    job = app.send_task('nothing.nothing', [1]).id
-    while app.backend.get_task_meta(job, cache=False)['status'] != 'SUCCESS':
-        sleep(0.0005)
-    return perf_counter() - start
+side = import_module(sys.argv[1])
+SENT = 500
 
 
-wait()
-print(median(wait() for _ in range({})) * 1000)
+def until(left):
+    end = perf_counter() + 120
+    while side.left(SENT) > left:
+        sleep(0.02)
+        if perf_counter() > end:
+            sys.exit(f"{side.left(SENT)} jobs of {SENT} are left")
+    return perf_counter()
+
+
+async def fill():
+    side.clear()
+    for x in range(SENT):
+        await side.send(x)
+    return 0
+
+
+async def speed():
+    side.clear()
+    started = perf_counter()
+    for x in range(SENT):
+        await side.send(x)
+    return SENT / (until(0) - started)
+
+
+async def drain():
+    started, waiting = until(SENT * 0.9), side.left(SENT)
+    return waiting / (until(0) - started)
+
+
+async def wait():
+    waits = []
+    for x in range(100):
+        started, job = await side.send(x)
+        while not side.has_ended(job):
+            sleep(0.0005)
+        waits.append(perf_counter() - started)
+    return median(waits) * 1000
+
+
+async def main():
+    async with side.opened():
+        for line in sys.stdin:
+            print(await globals()[line.strip()](), flush=True)
+
+
+uvloop.run(main())
 """
 WORKERS = {
-    "bare": ("-m", "celery", "--app", "bare:celery", "worker", "--loglevel=info"),
-    "mailer": ("-m", "mailer.worker", "worker", "--include=nothing"),
+    "bare": ("-m", "celery", "--app", "bare", "worker"),
+    "ours": ("-c", "import ours; from mailer.worker.__main__ import main; main()", "worker"),
 }
-POST = """
-wrk.method = "POST"
-wrk.headers["Content-Type"] = "application/json"
-wrk.body = '{"steps": 1}'
+WAITING = """
+INSERT INTO jobs (id, task, arguments, state, created_at, due_at, wake_at, sends, tries, max_tries)
+SELECT gen_random_uuid(), 'ours.add', '{{}}', 'queued', now(), now() + '1 day',
+now() + '1 day', 0, 0, 3 FROM generate_series(1, {rows})
 """
+# With ids of version 7, as the service makes them.
+ENDED = """
+INSERT INTO jobs (id, task, arguments, state, created_at, ended_at, sends, tries, max_tries, result)
+SELECT (lpad(to_hex((extract(epoch FROM now()) * 1000)::bigint), 12, '0') || '7'
+|| substr(md5(i::text), 14))::uuid, 'ours.add', '{{}}', 'succeeded', now(), now(),
+0, 1, 3, '3' FROM generate_series(1, {rows}) i
+"""
+BEAT = """
+from statistics import median
+from time import perf_counter
+
+from mailer.worker.app import app, configure
+from mailer.worker.relay import Relay
+from mailer.worker.settings import CelerySettings
+
+configure(CelerySettings.load())
+relay = Relay(app)
+relay.tick()
 
 
-def jobs() -> list[Ratio]:
-    """Tasks a worker does each second, requests that enqueue one, and how long one takes."""
-    with tempfile.TemporaryDirectory() as folder, own_redis() as redis:
+def timed():
+    started = perf_counter()
+    relay.tick()
+    return perf_counter() - started
+
+
+print(median(timed() for _ in range(200)) * 1000)
+"""
+NOTES = "CREATE TABLE notes (id bigint GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY, text text)"
+
+
+def jobs() -> Iterator[Ratio]:
+    """What jobs cost a worker, whoever waits for one, a request, and beat."""
+    programs = find_postgresql()
+    if programs is None:
+        sys.exit("PostgreSQL is not installed: apt-get install postgresql")
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        own_postgresql(programs) as postgresql,
+        own_redis(Required(strict=True)) as redis,
+    ):
+        redis.ask("CONFIG", "SET", "appendonly", "no")  # no job depends on what it keeps
         project = Path(folder, "mailer")
         create(project, "--with", "celery")
-        (project / "bare.py").write_text(BARE)
-        (project / "nothing.py").write_text(NOTHING)
-        bench = _Bench(project, redis)
-        speeds = in_turns(lambda: bench.work("mailer"), lambda: bench.work("bare"), rounds=3)
-        waits = in_turns(lambda: bench.wait("mailer"), lambda: bench.wait("bare"), rounds=3)
-        script = project / "post.lua"
-        script.write_text(POST)
-        settings = bench.settings
-        with (
-            served(project, "mailer.main:app", **settings) as ours,
-            served(project, "bare:app", **settings) as theirs,
-        ):
-            requests = in_turns(
-                lambda: load(ours, "/api/v1/jobs", "--script", script),
-                lambda: load(theirs, "/api/v1/jobs", "--script", script),
-                rounds=6,
-            )
-    return [
-        Ratio.of("tasks on Redis", speeds, "task/s", 0.85, at_least=True),
-        Ratio.of("from sending a task to its result", waits, "ms", 1.5),
-        # Ours records the job first, so that any process can tell it from one that never was.
-        Ratio.of("requests that enqueue a job", requests, "req/s", 0.5, at_least=True),
-    ]
+        for name, text in {"bare": BARE, "ours": OURS, "client": CLIENT, "beat": BEAT}.items():
+            (project / f"{name}.py").write_text(text)
+        bench = _Bench(project, postgresql, redis.url)
+        yield from bench.beside_bare()
+        yield from bench.requests()
+        yield from bench.beat()
 
 
-@contextmanager
-def own_redis() -> Iterator[Redis]:
-    """A server as the README of services recommends: it confirms what it has written down."""
-    with tempfile.TemporaryDirectory(prefix="redis-") as folder:
-        server = Redis("redis-server", Path(folder))
-        server.start()
-        try:
-            yield server
-        finally:
-            server.stop()
+Measure = Callable[[str], float]
 
 
 class _Bench:
-    def __init__(self, project: Path, redis: Redis) -> None:
-        self.project, self.redis = project, redis
-        self.settings = {"CELERY_BROKER_URL": redis.url, "APP_LOG_FORMAT": "json"}
-        self._environment = chosen(os.environ) | self.settings
+    """A service with a database of its own, and bare Celery."""
 
-    def work(self, name: str) -> float:
-        """Tasks per second of one worker with one process, that finds them waiting."""
-        self.redis.ask("FLUSHALL")
-        self._run(name, SEND.format(TASKS))
-        with self._worker(name):
-            first = self._until(TASKS // 10)
-            start = monotonic()
-            done = self._until(TASKS) - first
-            return done / (monotonic() - start)
+    def __init__(self, project: Path, postgresql: PostgreSQL, broker: str) -> None:
+        self._project, self._postgresql = project, postgresql
+        self._python = project / ".venv" / "bin" / "python"
+        results = f"{broker.removesuffix('0')}1"
+        self._variables = {"CELERY_BROKER_URL": broker, "BARE_RESULTS": results}
+        self._url = self._variables["DATABASE_URL"] = self._new_database()
 
-    def wait(self, name: str) -> float:
-        """Milliseconds until a task that is sent to an idle worker has its result."""
-        self.redis.ask("FLUSHALL")
-        with self._worker(name):
-            return float(self._run(name, WAIT.format(WAITS)))
+    def beside_bare(self) -> Iterator[Ratio]:
+        """How fast workers of two processes each are."""
+        with self._client("ours") as ours, self._client("bare") as bare:
+            with self._worker("ours"), self._worker("bare"):
+                pairs = in_turns(lambda: ours("speed"), lambda: bare("speed"), rounds=5)
+                yield Ratio.of("jobs from end to end", pairs, "job/s", 0.6, at_least=True)
+                pairs = in_turns(lambda: ours("wait"), lambda: bare("wait"), rounds=5)
+                yield Ratio.of("from commit to the job's end", pairs, "ms", 1.5)
 
-    def _until(self, results: int) -> int:
-        """Wait for so many results, and tell how many there are."""
-        end = monotonic() + SECONDS
-        while monotonic() < end:
-            count = "return #redis.call('KEYS', 'celery-task-meta-*')"
-            if (found := int(self.redis.ask("EVAL", count, "0"))) >= results:
-                return found
-            sleep(0.05)
-        sys.exit(f"no {results} tasks were done within {SECONDS} s")
+            def waiting(rows: int) -> float:
+                self._postgresql.ask(self._url, "TRUNCATE jobs")
+                self._postgresql.ask(self._url, WAITING.format(rows=rows))
+                self._postgresql.ask(self._url, "ANALYZE jobs")
+                return ours("speed")
 
-    def _run(self, name: str, script: str) -> str:
+            with self._worker("ours"):
+                pairs = in_turns(lambda: waiting(10_000), lambda: waiting(0), rounds=7)
+                yield Ratio.of("jobs while 10,000 wait", pairs, "job/s", 0.95, at_least=True)
+
+            def alone(name: str, client: Measure) -> float:
+                client("fill")
+                with self._worker(name):
+                    return client("drain")
+
+            pairs = in_turns(lambda: alone("ours", ours), lambda: alone("bare", bare), rounds=5)
+            yield Ratio.of("jobs of the worker alone", pairs, "job/s", 0.7, at_least=True)
+
+    def requests(self) -> Iterator[Ratio]:
+        """Requests that write a row, and enqueue a job or not."""
+        script = self._project / "post.lua"
+        script.write_text('wrk.method = "POST"')
+        self._postgresql.ask(self._url, NOTES)
+        with served(self._project, "ours:app", **self._variables) as server:
+            pairs = in_turns(
+                lambda: load(server, "/row-and-job", "--script", script),
+                lambda: load(server, "/row", "--script", script),
+                rounds=12,
+            )
+        yield Ratio.of("a row and a job to the row alone", pairs, "req/s", 0.65, at_least=True)
+
+    def beat(self) -> Iterator[Ratio]:
+        """Passes of beat over a table of jobs that have ended."""
+        many, few = self._new_database(), self._new_database()
+        for url, rows in ((many, 1_000_000), (few, 1000)):
+            self._postgresql.ask(url, ENDED.format(rows=rows))
+            self._postgresql.ask(url, "VACUUM ANALYZE jobs")
+
+        def passes(url: str) -> float:
+            variables = self._variables | {"DATABASE_URL": url}
+            return float(self._run(self._python, "-m", "beat", **variables))
+
+        pairs = in_turns(lambda: passes(many), lambda: passes(few), rounds=3)
+        yield Ratio.of("beat over 1,000,000 ended to 1,000", pairs, "ms", 1.5)
+
+    def _new_database(self) -> str:
+        url = self._postgresql.new_database()
+        migrate = (BIN / "uv", "run", "--quiet", "poe", "-q", "migrate")
+        self._run(*migrate, DATABASE_URL=url)
+        return url
+
+    def _run(self, *command: str | Path, **variables: str) -> str:
         return subprocess.run(
-            [self.project / ".venv/bin/python", "-c", APP[name] + script],
-            cwd=self.project,
-            env=self._environment,
+            command,
+            cwd=self._project,
+            env=chosen(os.environ) | variables,
             check=True,
             stdout=subprocess.PIPE,
             text=True,
         ).stdout
 
     @contextmanager
+    def _client(self, name: str) -> Iterator[Measure]:
+        """A process that measures what it is told, and gives the figures."""
+        with self._process("-m", "client", name, output=subprocess.PIPE) as client:
+            assert client.stdin is not None
+            assert client.stdout is not None
+            stdin, stdout = client.stdin, client.stdout
+
+            def measure(what: str) -> float:
+                print(what, file=stdin, flush=True)
+                figure = stdout.readline()
+                assert figure, f"{name}: {what}"
+                return float(figure)
+
+            yield measure
+
+    @contextmanager
     def _worker(self, name: str) -> Iterator[None]:
-        worker = subprocess.Popen(
-            [self.project / ".venv/bin/python", *WORKERS[name], "--concurrency=1"],
-            cwd=self.project,
-            env=self._environment,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        try:
+        """A worker of two processes."""
+        with self._process(*WORKERS[name], "--concurrency=2", output=subprocess.DEVNULL):
             yield
-        finally:
-            worker.terminate()
-            worker.wait()
+
+    @contextmanager
+    def _process(self, *arguments: str, output: int) -> Iterator[subprocess.Popen[str]]:
+        with subprocess.Popen(
+            [self._python, *arguments],
+            cwd=self._project,
+            env=chosen(os.environ) | self._variables,
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        ) as process:
+            try:
+                yield process
+            finally:
+                process.terminate()

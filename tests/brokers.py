@@ -45,8 +45,11 @@ def _wait_for(words: str, server: subprocess.Popen[str]) -> None:
 
 
 class Redis(Broker):
-    def __init__(self, program: str, folder: Path) -> None:
+    """One that is not `lasting` has forgotten everything after a stop."""
+
+    def __init__(self, program: str, folder: Path, *, lasting: bool = True) -> None:
         self.port = free_port()
+        self._keeps = ("--appendonly", "yes" if lasting else "no", "--appendfsync", "always")
         self.url = f"redis://:hunter2@127.0.0.1:{self.port}/0"
         self._program, self._folder = program, folder
 
@@ -54,7 +57,7 @@ class Redis(Broker):
         self._server = subprocess.Popen(
             [
                 *(self._program, "--port", str(self.port), "--bind", "127.0.0.1", "--save", ""),
-                *("--appendonly", "yes", "--appendfsync", "always", "--requirepass", "hunter2"),
+                *(*self._keeps, "--requirepass", "hunter2"),
             ],
             cwd=self._folder,
             stdout=subprocess.PIPE,
@@ -66,6 +69,10 @@ class Redis(Broker):
         """The answer to a command."""
         password = {"REDISCLI_AUTH": "hunter2"}
         return run("redis-cli", "-p", str(self.port), *command, env=password).stdout.strip()
+
+    def signal(self, number: signal.Signals) -> None:
+        """SIGSTOP makes it silent, without closing anything."""
+        self._server.send_signal(number)
 
     def stop(self) -> None:
         """As in a crash: it has no time to write anything down."""
@@ -127,24 +134,28 @@ class RabbitMQ(Broker):
 
 
 @contextmanager
-def own_redis(required: Required) -> Iterator[Redis]:
+def own_redis(
+    required: Required, inside: Path | None = None, *, lasting: bool = True
+) -> Iterator[Redis]:
     program = required.program("redis-server", "apt-get install redis-server")
-    with tempfile.TemporaryDirectory(prefix="redis-") as folder:
-        server = Redis(program, Path(folder))
+    with tempfile.TemporaryDirectory(prefix="redis-", dir=inside) as folder:
+        server = Redis(program, Path(folder), lasting=lasting)
         server.start()
-        yield server
-        server.stop()
+        try:
+            yield server
+        finally:
+            server.stop()
 
 
 @contextmanager
-def own_rabbitmq(required: Required) -> Iterator[RabbitMQ]:
+def own_rabbitmq(required: Required, inside: Path | None = None) -> Iterator[RabbitMQ]:
     """Outside pytest's folders: those are closed to other users."""
     program = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
     found = required.of(
         program if program.is_file() else None,
         "RabbitMQ is not installed: apt-get install rabbitmq-server",
     )
-    with tempfile.TemporaryDirectory(prefix="rabbitmq-") as folder:
+    with tempfile.TemporaryDirectory(prefix="rabbitmq-", dir=inside) as folder:
         server = RabbitMQ(found, Path(folder))
         try:
             server.start()

@@ -31,7 +31,7 @@ from new_service.template.questions import Questions
 from new_service.template.rendering import compile_once
 
 pytest_plugins = ["shop"]
-collect_ignore = ["metrics"]  # a module that test_modules.py adds to the template
+collect_ignore = ["metrics", "trials"]  # what is added to the template, and to a service
 
 ROOT = Path(__file__).parents[1]
 MODULES = known.of_template(ROOT / "template")
@@ -64,7 +64,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep the tests of a group on one worker; pytest-xdist 3.8 does so before pytest 9.2 alone."""
+    """Keep the tests of a group on one worker; pytest-xdist 3.8 does so before pytest 9.2 alone.
+
+    Tests that are marked `whole_series` belong to that alone.
+    """
+    if not config.getoption("--whole-series"):
+        long = [item for item in items if item.get_closest_marker("whole_series")]
+        config.hook.pytest_deselected(items=long)
+        items[:] = [item for item in items if item not in long]
     if hasattr(config, "workerinput"):
         for item in items:
             for mark in item.iter_markers("xdist_group"):
@@ -344,9 +351,9 @@ class PostgreSQL:
             "-l", self.folder / "log", "start",
         )  # fmt: skip
 
-    def stop(self) -> None:
-        """Cuts all connections."""
-        run(*self.user, self.programs / "pg_ctl", "-D", self.folder / "data", "-m", "fast", "stop")
+    def stop(self, mode: str = "fast") -> None:
+        """Cuts all connections; `immediate` is a crash."""
+        run(*self.user, self.programs / "pg_ctl", "-D", self.folder / "data", "-m", mode, "stop")
 
     def url(self, database: str) -> str:
         return f"postgresql://postgres:hunter2@127.0.0.1:{self.port}/{database}"
@@ -355,10 +362,10 @@ class PostgreSQL:
         """The answer to a statement of SQL."""
         return run(self.programs / "psql", url, "-Atc", statement).stdout.strip()
 
-    def new_database(self) -> str:
-        """The URL of an empty database."""
+    def new_database(self, template: str = "template1") -> str:
+        """The URL of an empty database, or a copy of another."""
         self._made += 1
-        self.ask(self.url("postgres"), f"CREATE DATABASE made_{self._made}")
+        self.ask(self.url("postgres"), f"CREATE DATABASE made_{self._made} TEMPLATE {template}")
         return self.url(f"made_{self._made}")
 
     def databases(self) -> list[str]:
@@ -390,13 +397,15 @@ def rendered_files(folder: Path) -> dict[str, bytes]:
 
 
 @contextmanager
-def own_postgresql(programs: Path) -> Iterator[PostgreSQL]:
+def own_postgresql(programs: Path, inside: Path | None = None) -> Iterator[PostgreSQL]:
     """A running server, outside pytest's folders: those are closed to other users."""
-    with tempfile.TemporaryDirectory(prefix="postgresql-") as folder:
+    with tempfile.TemporaryDirectory(prefix="postgresql-", dir=inside) as folder:
         server = PostgreSQL(programs, Path(folder))
         server.start()
-        yield server
-        server.stop()
+        try:
+            yield server
+        finally:
+            server.stop()
 
 
 @pytest.fixture(scope="session")

@@ -30,8 +30,6 @@ class Known:
     folder: Path
     words: list[str] = field(default_factory=list)
     """Expressions for what only services with it speak of."""
-    also: list[str] = field(default_factory=list)
-    """Those of the words of other modules that it brings, too."""
     prefix: str = ""
     """Of its variables."""
     faults: dict[str, Fault] = field(default_factory=dict)

@@ -325,6 +325,7 @@ def test_from_nothing_comes_a_service_that_knows_people_and_does_their_jobs(
         do_job(client)
     for name in ("api", "worker", "beat"):
         assert_it_has_no_rights(engine, f"shop-{name}-1")
+        assert engine.inspect(f"shop-{name}-1")["RestartCount"] == 0
     assert "superuser" not in engine.compose(shop, "logs", "worker").stdout
     assert exit_codes(engine, shop)["migrate"] == "exited 0"
 
@@ -346,9 +347,12 @@ def crash(engine: Engine, name: str) -> None:
     """Kill a container's process, and wait until another one is well."""
     before = engine.inspect(name)
     os.kill(before["State"]["Pid"], signal.SIGKILL)  # `docker kill` would be what its owner wants
+    until_well_again(engine, name, before["RestartCount"])
 
+
+def until_well_again(engine: Engine, name: str, restarts: int) -> None:
     def well() -> bool:
-        again = engine.inspect(name)["RestartCount"] > before["RestartCount"]
+        again = engine.inspect(name)["RestartCount"] > restarts
         return again and health(engine, name) == "healthy"
 
     until(well, f"{name} is not well")
@@ -365,6 +369,25 @@ def test_a_stack_survives_the_crash_of(service: str, engine: Engine, shop: Path)
 
         assert client.get(item).status_code == 200
         until_done(client, job)
+        do_job(client)
+
+
+@pytest.mark.parametrize("service", ["worker", "beat"])
+def test_one_that_answers_no_more_is_ended_and_started_again(
+    service: str, engine: Engine, shop: Path
+) -> None:
+    name, broker = f"{shop.name}-{service}-1", f"{shop.name}-redis-1"
+    before = engine.inspect(name)
+    check = before["Config"]["Healthcheck"]["Test"][1]  # the engine runs it once a minute
+    engine.docker("pause", broker)
+    try:
+        found = engine.docker("exec", name, "sh", "-c", check, check=False)
+    finally:
+        engine.docker("unpause", broker)
+
+    assert found.returncode == 1
+    until_well_again(engine, name, before["RestartCount"])
+    with logged_in(engine) as client:
         do_job(client)
 
 

@@ -121,6 +121,23 @@ def test_what_is_left_to_the_owner_is_named(shop: Path, change: Run) -> None:
     assert "uv run poe migration 'drop tables'" in change("remove", "example").stdout
 
 
+def test_jobs_bring_the_database_and_leave_their_table(shop: Path, change: Run) -> None:
+    added = change("add", "celery", "--yes").stdout
+    assert "celery needs database, which comes too" in added
+    assert "uv run poe migrate" in added
+    commit(shop)
+    refused = failure(change("remove", "database", "--yes", check=False), 2)
+    assert "the module celery needs database" in refused
+
+    removed = change("remove", "celery", "--yes").stdout
+
+    assert "uv run poe migration 'drop tables'" in removed
+    assert "that drops them, and run it" in removed
+    versions = shop / "src" / "shop" / "database" / "migrations" / "versions"
+    assert (versions / "jobs_0001_create_jobs.py").is_file()
+    assert not (shop / "src" / "shop" / "worker").exists()
+
+
 def test_what_an_update_leaves_to_the_owner_is_that_of_the_service_as_it_then_is(
     shop: Path, change: Run
 ) -> None:

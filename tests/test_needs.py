@@ -16,6 +16,8 @@ from tiny import recorded, write
 
 # The last commit in which a module was spread over the template.
 SPREAD = "0b19926bec85dd136efe061e23a0f1632477e2aa"
+# The last one in which jobs were messages alone, and needed no database.
+MESSAGES = "4f12e2ccf0ccd38e9a76a35ae9091c2a9276d0d3"
 SERVICES = {
     "nothing": {"modules": [], "ci": "none"},
     "some": {
@@ -32,24 +34,30 @@ SERVICES = {
 
 
 def earlier() -> Iterator[str]:
-    """The commits from which services move to this template: all releases, and the one above."""
+    """The commits from which services move to this template: all releases, and those above."""
     yield from (tag for tag in git(ROOT, "tag", "--list", "v*").split())
     yield SPREAD
+    yield MESSAGES
 
 
-@pytest.fixture(scope="module", params=earlier())
-def moved(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def moving_from(commit: str, folder: Path) -> Path:
     """The template of an earlier commit as 1.0.0, and that of this working tree as 1.1.0."""
-    folder = tmp_path_factory.mktemp("t") / "template"
+    folder = folder / "template"
     folder.mkdir()
     git(folder, "init", "--quiet")
     archive = folder.with_suffix(".tar")
-    git(ROOT, "archive", f"--output={archive}", request.param, "copier.yml", "template")
+    git(ROOT, "archive", f"--output={archive}", commit, "copier.yml", "template")
     shutil.unpack_archive(archive, folder, filter="data")
     repository(folder, tag="v1.0.0")
     shutil.rmtree(folder / "template")
     shutil.copytree(copy_template(folder.with_name("new")), folder, dirs_exist_ok=True)
     return repository(folder, tag="v1.1.0")
+
+
+@pytest.fixture(scope="module", params=earlier())
+def moved(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The template of such a commit, and this one."""
+    return moving_from(request.param, tmp_path_factory.mktemp("t"))
 
 
 @pytest.mark.parametrize("answers", SERVICES.values(), ids=SERVICES)
@@ -65,9 +73,10 @@ def test_a_service_of_an_earlier_template_moves_to_this_one(
     assert not any(line.startswith("U") for line in status(shop))
     assert not list(shop.rglob("*.rej"))
     now = recorded(shop)
-    assert now == before | {"_commit": "v1.1.0"}
     pin = {"template_version_pin": now["template_version_pin"]}
     fresh = made(moved, "v1.1.0", tmp_path / "fresh", answers | pin)
+    completed = {"modules": recorded(fresh)["modules"]}
+    assert now == before | {"_commit": "v1.1.0"} | completed
     assert rendered_files(shop) == rendered_files(fresh)
 
 
@@ -103,27 +112,25 @@ def update(way: str, service: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def needing(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The template, and a later version in which jobs need the database."""
-    folder = repository(copy_template(tmp_path_factory.mktemp("t") / "template"), tag="v1.0.0")
-    needs = folder / "template" / "{{ chosen.celery }}" / "parts" / "needs.yml"
-    needs.write_text(f"modules: [database]\n{needs.read_text()}")
-    return repository(folder, tag="v1.1.0")
+def messages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A version of the template in which jobs need no database, and this one."""
+    return moving_from(MESSAGES, tmp_path_factory.mktemp("t"))
 
 
 @pytest.mark.parametrize("way", ["copier", "new-service"])
 def test_what_a_later_version_needs_comes_with_an_update(
-    way: str, needing: Path, tmp_path: Path
+    way: str, messages: Path, tmp_path: Path
 ) -> None:
     answers: dict[str, object] = {"modules": ["celery"], "celery_broker": "rabbitmq"}
-    shop = repository(made(needing, "v1.0.0", tmp_path / "shop", answers))
+    shop = repository(made(messages, "v1.0.0", tmp_path / "shop", answers))
+    assert recorded(shop)["modules"] == ["celery"]
 
     update(way, shop)
 
     now = recorded(shop)
     assert (now["modules"], now["celery_broker"]) == (["database", "celery"], "rabbitmq")
     pin = {"template_version_pin": now["template_version_pin"]}
-    fresh = made(needing, "v1.1.0", tmp_path / "fresh", answers | pin)
+    fresh = made(messages, "v1.1.0", tmp_path / "fresh", answers | pin)
     assert rendered_files(shop) == rendered_files(fresh)
     commit(shop)
     assert (

@@ -427,7 +427,7 @@ def test_the_whole_tree_fits_a_narrow_terminal(template: Path, tmp_path: Path) -
     )  # fmt: skip
 
     assert terminal.ends() == 0
-    names = terminal.sees("test_file_broker.py").splitlines()
+    names = terminal.sees("test_worker.py").splitlines()
     assert any(line.startswith("  ├── tests/worker/") for line in names)
 
 

@@ -32,3 +32,25 @@ def test_nobody_has_jobs_without_the_scope(
 
     assert response.status_code == 403
     assert f'scope="{scope}"' in response.headers["www-authenticate"]
+
+
+def test_users_see_their_own_jobs_and_administrators_all(
+    client: TestClient, token: Callable[..., str]
+) -> None:
+    def of(user: str, **claims: object) -> dict[str, str]:
+        given = token(sub=user, scope="jobs:read jobs:write", **claims)
+        return {"Authorization": f"Bearer {given}"}
+
+    me, somebody, admin = of("me"), of("somebody"), of("admin", roles=["admin"])
+    job = client.post(JOBS, json={"steps": 1}, headers=me).headers["location"]
+
+    for method, path in (("GET", job), ("GET", f"{job}/events"), ("DELETE", job)):
+        assert client.request(method, path, headers=somebody).status_code == 404
+    assert client.get(job, headers=me).status_code == 200
+    assert client.get(job, headers=admin).status_code == 200
+    assert client.get(JOBS, headers=me).status_code == 403
+
+    (listed,) = client.get(f"{JOBS}?owner=me&state=queued", headers=admin).json()["items"]
+    assert job.endswith(listed["id"])
+    for none in ("owner=somebody", "state=failed", "task=other", f"before={listed['id']}"):
+        assert client.get(f"{JOBS}?{none}", headers=admin).json() == {"items": []}

@@ -1,1 +1,1 @@
-"""Celery: work that outlives a request, on files by default, on Redis or RabbitMQ by one URL."""
+"""Jobs: rows of the database, which workers of Celery run."""

@@ -1,44 +1,86 @@
-"""Celery's own commands, with the settings of this service: `python -m PACKAGE.worker worker`."""
+"""The processes of Celery: `python -m PACKAGE.worker worker`, and `beat`."""
 
+import asyncio
 import logging
 import os
+import re
+import socket
 import sys
+from argparse import ArgumentParser
+from signal import SIG_IGN, SIGHUP, SIGQUIT, getsignal, signal
+from threading import Event
 
+import structlog
 from celery import signals
+from celery.platforms import EX_FAILURE
 
-from ..logging import configure
+from ..logging import configure as configure_logging
+from ..main import app as service  # all models come with its routers
 from ..settings import Settings
-from .app import create_celery
-from .settings import SERVICE, CelerySettings
+from .app import app, configure
+from .settings import CelerySettings
 
-# They tell of each task what it was given and what it returned; see ServiceTask for its line.
-TALKATIVE = ("celery.app.trace", "celery.worker.strategy")
+logger = structlog.get_logger(__name__)
+# They log arguments, of plain tasks and of those that no worker knows.
+TALKATIVE = ("celery.app.trace", "celery.worker.strategy", "celery.worker.consumer.consumer")
+
+
+async def _try() -> None:
+    async with service.router.lifespan_context(service):
+        pass
 
 
 def main() -> int:
-    """Run the command that the arguments name; raises InvalidSettings."""
+    """Run until told to stop. Raises InvalidSettings where the service would not start either."""
+    parser = ArgumentParser(prog=f"python -m {__package__}")
+    parser.add_argument("process", choices=["worker", "beat", "health"])
+    parser.add_argument("--concurrency", type=int, help="jobs at once; on files, it is one")
+    parser.add_argument("--include", action="append", default=[], help="a module with jobs")
+    parser.add_argument("--name", help="what `health` asks for; different on one machine")
+    given = parser.parse_args()
+    name = f"{given.name or os.getpid()}@{socket.gethostname()}"
     settings = Settings.load()
-    app = create_celery(CelerySettings.load(), patient=True)
+    configure(CelerySettings.load())
+    app.conf.include += given.include
+    if given.process == "health":
+        return not app.control.inspect([name], timeout=5, limit=1).ping()
 
     @signals.setup_logging.connect(weak=False)
     def set_up(**_details: object) -> None:
-        configure(settings)
-        for handler in logging.getLogger().handlers:
-            handler.addFilter(_without_arguments)
-        for name in TALKATIVE:
-            logging.getLogger(name).setLevel(logging.WARNING)
+        configure_logging(settings)
+        for talkative in TALKATIVE:
+            logging.getLogger(talkative).setLevel(logging.WARNING)
+            logging.getLogger(talkative).addFilter(_without_arguments)
 
-    command, *options = sys.argv[1:] or ["--help"]
-    if command == "worker":
-        # Any number on one machine, which need not know of each other.
-        name = f"--hostname={SERVICE}-{os.getpid()}@%h"
-        options = [name, "--without-gossip", "--without-mingle", *options]
-    return app.start(["--quiet", command, *options]) or 0
+    asyncio.run(_try())
+    if given.process == "beat":
+        app.Beat(hostname=name, remote_control=True, quiet=True).run()
+        return 0
+    logger.info("without beat, jobs that are delayed, periodic or lost wait for it")
+    worked = Event()
+
+    @signals.worker_ready.connect(weak=False)
+    def begin(**_details: object) -> None:
+        worked.set()
+        if sys.stdout.isatty():  # its end is a cold shutdown
+            signal(SIGHUP, getsignal(SIGQUIT))
+
+    @signals.worker_process_init.connect(weak=False)
+    def leave_to_parent(**_details: object) -> None:
+        signal(SIGHUP, SIG_IGN)
+
+    worker = app.Worker(hostname=name, concurrency=given.concurrency, quiet=True)
+    worker.start()
+    if worker.exitcode == EX_FAILURE and worked.is_set():
+        # Celery gives up at what is no message, such as a file that is still being written.
+        os.execv(sys.executable, sys.orig_argv)  # noqa: S606  no shell is needed
+    return worker.exitcode or 0
 
 
 def _without_arguments(record: logging.LogRecord) -> bool:
-    """Celery adds a task's arguments to its records; the logs are no place for them."""
+    """They are in `data` and, of messages that Celery cannot use, behind the first words."""
     vars(record).pop("data", None)
+    record.msg, record.args = re.split(r"\n| \[type:", record.getMessage().strip())[0], None
     return True
 
 

@@ -1,184 +1,165 @@
-"""Jobs: tasks that somebody can ask for, by an id that all processes know."""
+"""Jobs, for whoever has one done: declare it, and enqueue it in a transaction."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
-from functools import partial
-from http import HTTPStatus
-from typing import Annotated, Any, TypeVar
-from uuid import UUID, uuid4
+import os
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import datetime
+from functools import cached_property, partial
+from inspect import Parameter, iscoroutinefunction, signature
+from typing import Any, ParamSpec, TypeVar, cast, get_type_hints
+from uuid import UUID
 
-import structlog
-from anyio import CapacityLimiter, to_thread
-from celery import Celery, states
-from celery.canvas import Signature
-from celery.exceptions import BackendError, SoftTimeLimitExceeded, TimeLimitExceeded
-from fastapi import Depends, Request
-from kombu.exceptions import KombuError
-from redis.exceptions import RedisError
-from sqlalchemy.exc import SQLAlchemyError
+from celery import Task
+from celery.schedules import BaseSchedule
+from pydantic import BaseModel, ConfigDict, create_model
+from pydantic_core import to_json
+from sqlalchemy import bindparam, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncSession
+from starlette.datastructures import State
 
-from ..errors import Problem, ServiceError
-from .base import RECORDED
-from .claims import CLAIMED
-from .schemas import ENDED, JobCreated, JobRead, JobState
-from .tasks import PROGRESS, Done
+from ..database.clock import from_now
+from ..database.commits import after_commit
+from ..database.models import now, uuid7
+from ..database.session import transaction
+from ..logging import request_id
+from . import running
+from .app import Sender
+from .app import app as celery
+from .models import TABLE, Job
+from .settings import CelerySettings
 
-logger = structlog.get_logger(__name__)
-
-QUEUED = "QUEUED"
-# All others, a task's own too, are those of one that runs.
-STATES: dict[str, JobState] = {
-    QUEUED: "queued",
-    states.RETRY: "queued",
-    states.SUCCESS: "succeeded",
-    states.FAILURE: "failed",
-    states.REJECTED: "failed",
-    states.REVOKED: "revoked",
+TryAgain = running.TryAgain
+P = ParamSpec("P")
+R = TypeVar("R", covariant=True)
+SPARE = 30  # seconds that an async job has to end after its limit
+NEW = {"wake_at": from_now(bindparam("seconds"))}
+# Without the unit of work, which takes longer. Where its key is already, no row is added.
+ADD = {
+    name: insert(TABLE).values(NEW).on_conflict_do_nothing().returning(TABLE.c.id)
+    for name, insert in (("postgresql", postgresql.insert), ("sqlite", sqlite.insert))
 }
-UNREACHABLE = (BackendError, KombuError, OSError, RedisError, SQLAlchemyError)
-TOO_LONG = (SoftTimeLimitExceeded, TimeLimitExceeded)
-AT_ONCE = 20  # threads, each with a connection of its own
-POLL_SECONDS = 0.5
-Answer = TypeVar("Answer")
 
 
-class JobNotFound(ServiceError):
-    status = HTTPStatus.NOT_FOUND
+class JobTask(Task[P, R]):
+    """A task of Celery's whose messages say which row; a second one does no harm."""
 
+    abstract = True
+    max_tries: int
+    seconds: float
+    schedule: BaseSchedule | None
 
-class JobHasEnded(ServiceError):
-    status = HTTPStatus.CONFLICT
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run the function here and now, or, in a worker, the job of a message."""
+        if self.request.called_directly:
+            return self.run(*args, **kwargs)
+        if self.request.origin:  # Celery names it, `send` does not
+            running.logger.warning("a message of an earlier version was dropped", task=self.name)
+        else:
+            running.process(os.getpid()).perform(self, UUID(self.request.id))
+        return cast("R", None)
 
+    @cached_property
+    def _arguments(self) -> type[BaseModel]:
+        hints = get_type_hints(self.run, include_extras=True)
+        fields: dict[str, Any] = {
+            name: (hints[name], ... if each.default is Parameter.empty else each.default)
+            for name, each in signature(self.run).parameters.items()
+        }
+        config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+        return create_model(self.name, __config__=config, **fields)
 
-class JobsUnavailable(ServiceError):
-    """The broker, or where results are kept, does not answer in time."""
-
-    status = HTTPStatus.SERVICE_UNAVAILABLE
-
-
-class Jobs:
-    """Enqueues and follows jobs; Celery blocks, so threads do what asks the broker."""
-
-    def __init__(self, app: Celery, seconds: float) -> None:
-        """Requests wait no longer than `seconds`."""
-        self.app = app
-        self._seconds = seconds
-        self._threads = CapacityLimiter(AT_ONCE)
-
-    async def reach(self) -> None:
-        """Raises JobsUnavailable if the broker does not answer."""
-        await self.call(self._connect)
-
-    def _connect(self) -> None:
-        with self.app.connection_for_write() as connection:
-            connection.ensure_connection(max_retries=1, interval_start=0)
-
-    async def enqueue(self, task: Signature[Any]) -> JobCreated:
-        """Have a worker do `task`, such as `take_steps.si(Steps(steps=3))`.
-
-        Raises JobsUnavailable: then it may run all the same, but nobody can ask for it.
-        """
-        job = await self.record()
-        await self.publish(task, job)
-        return job
-
-    async def record(self) -> JobCreated:
-        """A new job, whose id is known from now on; raises JobsUnavailable."""
-        job = JobCreated(id=uuid4(), state="queued")
-        await self.call(self.app.backend.store_result, str(job.id), None, QUEUED)
-        return job
-
-    async def publish(self, task: Signature[Any], job: JobCreated) -> None:
-        """Have `task` done as the recorded `job`; raises JobsUnavailable."""
-        options = {**task.options, "task_id": str(job.id), "headers": {RECORDED: "yes"}}
-        send = self.app.tasks[str(task.task)].apply_async
+    def dump(self, arguments: Mapping[str, object]) -> object:
+        """`arguments` as JSON; raises TypeError if they are not the function's, or not JSON."""
         try:
-            await self.call(partial(send, task.args, task.kwargs, **options))
-        except JobsUnavailable:
-            await self.forget(job)
-            raise
+            return running.encode(self._arguments.model_validate(arguments))
+        except ValueError as error:
+            raise TypeError(f"{self.name} does not take these arguments: {error}") from error
 
-    async def forget(self, job: JobCreated) -> None:
-        """Nobody can ask for `job` any more, if that can be noted."""
-        with suppress(JobsUnavailable):
-            await self.call(self.app.backend.forget, str(job.id))
-
-    async def find(self, job_id: UUID) -> JobRead:
-        """Raises JobNotFound or JobsUnavailable."""
-        get: Callable[..., dict[str, Any]] = self.app.backend.get_task_meta
-        meta = await self.call(partial(get, cache=False), str(job_id))
-        if meta["status"] in {states.PENDING, CLAIMED}:
-            raise JobNotFound(f"There is no job {job_id}.")
-        job = JobRead(id=job_id, state=STATES.get(meta["status"], "running"))
-        if meta["status"] == PROGRESS:
-            job.progress = Done.model_validate(meta["result"])
-        elif job.state == "succeeded":
-            job.result = meta["result"]
-        elif job.state == "failed":
-            job.problem = _problem(meta["result"])
-        return job
-
-    async def revoke(self, job_id: UUID) -> None:
-        """See that a job does not run, or no longer; raises JobNotFound or JobHasEnded."""
-        job = await self.find(job_id)
-        if job.state == "revoked":
-            return
-        if job.state in ENDED:
-            raise JobHasEnded(f"The job {job_id} has ended.")
-        await self.call(self._revoke, str(job_id))
-
-    def _revoke(self, job_id: str) -> None:
-        # Workers that are there stop it, others see the mark before they start it.
-        self.app.backend.mark_as_revoked(job_id)
-        self.app.control.revoke(job_id, terminate=True)
-
-    async def follow(self, job_id: UUID, stopping: asyncio.Event) -> AsyncIterator[JobRead]:
-        """The job whenever it has changed, until it has ended, or nobody can be asked any more."""
-        before = None
-        while not stopping.is_set():
-            try:
-                job = await self.find(job_id)
-            except JobsUnavailable:
-                return  # it is in the log; browsers ask again
-            if job != before:
-                yield job
-            if job.state in ENDED:
-                return
-            before = job
-            with suppress(TimeoutError):
-                await asyncio.wait_for(stopping.wait(), POLL_SECONDS)
-
-    async def call(self, function: Callable[..., Answer], *arguments: object) -> Answer:
-        """What `function` returns, in a thread; raises JobsUnavailable."""
-        try:
-            async with asyncio.timeout(self._seconds):
-                return await to_thread.run_sync(
-                    partial(function, *arguments), abandon_on_cancel=True, limiter=self._threads
-                )
-        except (TimeoutError, *UNREACHABLE) as error:
-            logger.warning(
-                "jobs unavailable",
-                CELERY_BROKER_URL=self.app.connection_for_write().as_uri(),
-                CELERY_RESULT_BACKEND=self.app.backend.as_uri(),
-                reason=f"{type(error).__name__}: {error}",
-            )
-            raise JobsUnavailable("Jobs are temporarily unavailable.") from error
+    def load(self, arguments: object) -> dict[str, Any]:
+        """What `dump` was given; raises ValidationError if the function takes others by now."""
+        return dict(self._arguments.model_validate_json(to_json(arguments)))
 
 
-async def get_jobs(request: Request) -> Jobs:
-    """What the lifespan of the router has opened."""
-    jobs: Jobs = request.state.jobs
-    return jobs
+def job(
+    *, max_tries: int = 3, time_limit: float = 300, schedule: BaseSchedule | None = None
+) -> Callable[[Callable[P, R]], JobTask[P, R]]:
+    """Make a function, async or plain, a job: `@job()`.
+
+    It begins `max_tries` times at most, if its worker is lost or it raises TryAgain, and has
+    failed after `time_limit` seconds. Beat enqueues it by a `schedule`, such as `crontab(hour=3)`.
+    """
+
+    def declare(function: Callable[P, R]) -> JobTask[P, R]:
+        options: dict[str, Any] = {"max_tries": max_tries, "seconds": time_limit}
+        # Celery's limit kills the process, so async jobs have their own before.
+        hard = time_limit + SPARE * iscoroutinefunction(function)
+        options |= {"schedule": schedule, "time_limit": hard, "base": JobTask}
+        return cast("JobTask[P, R]", celery.task(**options)(function))
+
+    return declare
 
 
-Opened = Annotated[Jobs, Depends(get_jobs)]
+def report_progress(progress: object) -> None:
+    """Tell whoever follows the job that runs here how far it is; it takes a statement.
+
+    Raises asyncio.CancelledError if the job has been revoked.
+    """
+    if report := running.REPORT.get(None):
+        report(running.encode(progress))
 
 
-def _problem(error: object) -> Problem:
-    """Why a job failed: in the words of a ServiceError, and nothing of any other exception."""
-    if isinstance(error, ServiceError):
-        return Problem(title=error.status.phrase, status=error.status, detail=error.detail)
-    failed = HTTPStatus.INTERNAL_SERVER_ERROR
-    detail = "It took too long." if isinstance(error, TOO_LONG) else None
-    return Problem(title=failed.phrase, status=failed, detail=detail)
+def state() -> State:
+    """In an async job, what `request.state` is in routes: what features open once."""
+    return running.STATE.get()
+
+
+def job_session() -> AbstractAsyncContextManager[AsyncSession]:
+    """In an async job, a transaction as routes have it: it commits unless an error is raised."""
+    return transaction(state().writers)
+
+
+senders: list[Sender] = []  # that of this process, while it is open
+
+
+@asynccontextmanager
+async def sending() -> AsyncGenerator[None]:
+    """Send jobs after their commit; raises InvalidSettings. Without it, beat sends them."""
+    senders.append(sender := Sender(CelerySettings.load()))
+    try:
+        yield
+    finally:
+        senders.remove(sender)
+        await asyncio.to_thread(sender.close)
+
+
+async def enqueue(
+    session: AsyncSession,
+    task: JobTask[..., Any],
+    arguments: Mapping[str, object] | None = None,
+    *,
+    due_at: datetime | None = None,
+    key: str | None = None,
+    owner: str | None = None,
+) -> UUID:
+    """Add a job to the transaction of `session`, and give its id; workers get it once committed.
+
+    It does not run before `due_at`. Where there is a job with its `key`, that one's id is given
+    and none added. Administrators see it, and the user whose id is `owner`.
+
+    Raises TypeError if `arguments` are not those of the function.
+    """
+    row = {"id": (job_id := uuid7()), "task": task.name, "arguments": task.dump(arguments or {})}
+    row |= {"key": key, "owner": owner, "request_id": request_id.get(), "due_at": due_at}
+    sender = senders[-1] if senders and due_at is None else None
+    grace = sender.grace if sender else 0  # beat sends it then
+    seconds = max(0.0, (due_at - now()).total_seconds()) if due_at else grace
+    row |= {"max_tries": task.max_tries, "seconds": seconds}
+    connection = await session.connection()
+    added = await connection.execute(ADD[connection.dialect.name], row)
+    if added.first() is None:
+        return (await session.scalars(select(Job.id).where(Job.key == key))).one()
+    if sender:
+        after_commit(session, partial(sender.send, job_id, task.name))
+    return job_id

@@ -1,25 +1,30 @@
+from dataclasses import dataclass
 from typing import Literal
 from uuid import UUID
 
 from pydantic import BaseModel, JsonValue
 
 from ..errors import Problem
-from .tasks import Done
 
 JobState = Literal["queued", "running", "succeeded", "failed", "revoked"]
-ENDED: frozenset[JobState] = frozenset({"succeeded", "failed", "revoked"})
 
 
-class JobCreated(BaseModel):
-    """A job that will run."""
+@dataclass(frozen=True)
+class Viewer:
+    """Who asks for jobs: they see their own, or all."""
 
+    id: str | None = None
+    sees_all: bool = True
+
+
+class JobCreated(BaseModel, from_attributes=True):
     id: UUID
-    state: JobState
+    state: JobState = "queued"
 
 
 class JobRead(JobCreated):
     """A job, as far as it is."""
 
-    progress: Done | None = None
+    progress: JsonValue = None
     result: JsonValue = None
     problem: Problem | None = None

@@ -12,6 +12,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.ext.asyncio import async_sessionmaker
 
+from ... import main as _service  # noqa: F401  all models come with the routers
 from ...database.engine import create_engine
 from ...database.session import DatabaseUnavailable, SessionMaker, transaction
 from ...database.settings import DatabaseSettings
