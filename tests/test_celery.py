@@ -864,7 +864,9 @@ def test_no_lock_of_the_database_is_held_while_a_job_runs(trial: Trial) -> None:
 
 def processes_of(project: Path) -> list[int]:
     """The workers and beats that run with the environment of a service."""
-    asked = subprocess.run(["ps", "-ww", "-eo", "pid=,args="], capture_output=True, text=True, check=True)
+    asked = subprocess.run(
+        ["ps", "-ww", "-eo", "pid=,args="], capture_output=True, text=True, check=True
+    )
     ours = f"{project / '.venv' / 'bin' / 'python'} -m {project.name}.worker"
     lines = [line.strip().partition(" ") for line in asked.stdout.splitlines()]
     return [int(pid) for pid, _, command in lines if command.startswith(ours)]
