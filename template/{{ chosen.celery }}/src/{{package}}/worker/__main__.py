@@ -21,7 +21,7 @@ from .app import app, configure
 from .settings import CelerySettings
 
 logger = structlog.get_logger(__name__)
-# They log arguments, of plain tasks and of those that no worker knows.
+# These loggers would tell the arguments of plain tasks, and of tasks that no worker knows.
 TALKATIVE = ("celery.app.trace", "celery.worker.strategy", "celery.worker.consumer.consumer")
 
 
@@ -36,7 +36,7 @@ def main() -> int:
     parser.add_argument("process", choices=["worker", "beat", "health"])
     parser.add_argument("--concurrency", type=int, help="jobs at once; on files, it is one")
     parser.add_argument("--include", action="append", default=[], help="a module with jobs")
-    parser.add_argument("--name", help="what `health` asks for; different on one machine")
+    parser.add_argument("--name", help="what `health` asks for; no two on a machine share it")
     given = parser.parse_args()
     name = f"{given.name or os.getpid()}@{socket.gethostname()}"
     settings = Settings.load()
@@ -62,7 +62,7 @@ def main() -> int:
     @signals.worker_ready.connect(weak=False)
     def begin(**_details: object) -> None:
         worked.set()
-        if sys.stdout.isatty():  # its end is a cold shutdown
+        if sys.stdout.isatty():  # when the terminal closes, stop at once and put jobs back
             signal(SIGHUP, getsignal(SIGQUIT))
 
     @signals.worker_process_init.connect(weak=False)
@@ -72,7 +72,7 @@ def main() -> int:
     worker = app.Worker(hostname=name, concurrency=given.concurrency, quiet=True)
     worker.start()
     if worker.exitcode == EX_FAILURE and worked.is_set():
-        # Celery gives up at what is no message, such as a file that is still being written.
+        # Celery ends at a message that it cannot read, such as a file that is being written.
         os.execv(sys.executable, sys.orig_argv)  # noqa: S606  no shell is needed
     return worker.exitcode or 0
 

@@ -33,11 +33,13 @@ REDIS = {
         getattr(socket, name): value for name, value in KEEPALIVE.items() if hasattr(socket, name)
     },
 }
-# Celery takes what these say before what it is told.
-FOREIGN = (
-    *("CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL"),
-    *("CELERY_CONFIG_MODULE", "CELERY_RESULT_BACKEND"),
-)
+# Celery would heed these variables rather than `app.conf`.
+FOREIGN = [
+    "CELERY_BROKER_READ_URL",
+    "CELERY_BROKER_WRITE_URL",
+    "CELERY_CONFIG_MODULE",
+    "CELERY_RESULT_BACKEND",
+]
 # Workers also import the second, which no router imports; add modules with jobs of your own.
 app: Celery = Celery(SERVICE, loader="app", include=[f"{SERVICE}.main", f"{__package__}.tasks"])
 app.conf.update(
@@ -69,7 +71,7 @@ def configure(settings: CelerySettings) -> None:
         options = dict.fromkeys(["data_folder_in", "data_folder_out"], str(folder))
         options |= {"control_folder": str(folder / "control"), "polling_interval": 0.1}
         url = "filesystem://localhost"  # kombu warns of one without host
-        app.conf.worker_pool = f"{__package__}.running:Pool"  # forked processes lose messages here
+        app.conf.worker_pool = f"{__package__}.running:Pool"  # forked processes can hang on files
     elif broker.scheme in {"redis", "rediss"}:
         options = REDIS
     else:

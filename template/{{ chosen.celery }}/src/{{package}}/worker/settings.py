@@ -14,7 +14,7 @@ FORMS = "filesystem:///FOLDER, redis://HOST/0, rediss://HOST/0, amqp://HOST// an
 
 def _check(url: SecretStr) -> SecretStr:
     if not BROKER.fullmatch(url.get_secret_value()):  # it is not repeated: it has a password
-        raise ValueError(f"it is none of {FORMS}")
+        raise ValueError(f"it does not look like one of {FORMS}")
     return url
 
 
