@@ -351,9 +351,9 @@ class PostgreSQL:
             "-l", self.folder / "log", "start",
         )  # fmt: skip
 
-    def stop(self, mode: str = "fast") -> None:
-        """Cuts all connections; `immediate` is a crash."""
-        run(*self.user, self.programs / "pg_ctl", "-D", self.folder / "data", "-m", mode, "stop")
+    def stop(self) -> None:
+        """Cuts all connections."""
+        run(*self.user, self.programs / "pg_ctl", "-D", self.folder / "data", "-m", "fast", "stop")
 
     def url(self, database: str) -> str:
         return f"postgresql://postgres:hunter2@127.0.0.1:{self.port}/{database}"

@@ -114,6 +114,12 @@ class Process:
         )  # fmt: skip
         return [int(each) for each in asked.stdout.split()]
 
+    def once_it_says(self, words: str) -> Process:
+        """This process, when it has said so; fails if it ends."""
+        until(lambda: words in self.said or self.popen.poll() is not None)
+        assert self.popen.poll() is None, self.said
+        return self
+
     def kill(self, pid: int | None = None) -> bool:
         """`kill -9` of it, or of one of its children; False if there is none any more."""
         with suppress(ProcessLookupError):
@@ -184,10 +190,7 @@ class Trial:
 
     def worker(self, *options: str, **env: str) -> Process:
         """A worker that is ready."""
-        worker = self.new_worker(*options, **env)
-        until(lambda: " ready" in worker.said or worker.popen.poll() is not None)
-        assert worker.popen.poll() is None, worker.said
-        return worker
+        return self.new_worker(*options, **env).once_it_says(" ready")
 
     def new_worker(self, *options: str, **env: str) -> Process:
         """A worker that may not be ready yet."""
@@ -195,10 +198,7 @@ class Trial:
 
     def beat(self, *options: str, **env: str) -> Process:
         """A beat that is ready."""
-        beat = self.new_beat(*options, **env)
-        until(lambda: "beat: Starting" in beat.said or beat.popen.poll() is not None)
-        assert beat.popen.poll() is None, beat.said
-        return beat
+        return self.new_beat(*options, **env).once_it_says("beat: Starting")
 
     def new_beat(self, *options: str, **env: str) -> Process:
         """A beat that may not be ready yet."""

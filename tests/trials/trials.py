@@ -1,4 +1,4 @@
-"""Jobs of the tests', added to a service beside its own: see tests/jobs.py."""
+"""Jobs of the tests', added to a service beside its own: see tests/trial.py."""
 
 import asyncio
 import os

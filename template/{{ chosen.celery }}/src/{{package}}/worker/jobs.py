@@ -88,7 +88,8 @@ def job(
     """Make a function, async or plain, a job: `@job()`.
 
     It begins `max_tries` times at most, if its worker is lost or it raises TryAgain, and has
-    failed after `time_limit` seconds. Beat enqueues it by a `schedule`, such as `crontab(hour=3, minute=0)`.
+    failed after `time_limit` seconds. Beat enqueues it by a `schedule`, such as
+    `crontab(hour=3, minute=0)`.
     """
 
     def declare(function: Callable[P, R]) -> JobTask[P, R]:

@@ -58,6 +58,8 @@ SWEEP = delete(Job).where(
 class Relay(Scheduler):
     """Stock beat, whose periodic jobs are rows. A second one does no harm."""
 
+    max_interval = 1  # seconds between two passes
+
     def setup_schedule(self) -> None:
         self.app.loader.import_default_modules()
         self._settings = CelerySettings.load()
@@ -85,7 +87,7 @@ class Relay(Scheduler):
         except Exception as error:  # beat outlives its database and its broker
             self._well_since = monotonic()
             logger.warning("beat will try again", reason=repr(error))
-        return min(seconds, 1)
+        return seconds
 
     def apply_async(self, entry: ScheduleEntry, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
         if (task := self._jobs.get(str(entry.name))) is None:

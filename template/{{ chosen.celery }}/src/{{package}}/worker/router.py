@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import Annotated, TypedDict
@@ -18,11 +18,10 @@ from ..errors import ServiceError
 from .jobs import sending
 from .models import Job
 from .sample import add_sample
-from .schemas import JobRead, Viewer
+from .schemas import GetViewer, JobRead, Viewer
 
 ENDED = {"succeeded", "failed", "revoked"}
 POLL_SECONDS = 0.5
-GetViewer = Callable[..., Awaitable[Viewer]]
 
 
 class JobNotFound(ServiceError):

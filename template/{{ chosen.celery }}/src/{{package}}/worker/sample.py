@@ -1,6 +1,5 @@
 """The route of the sample job, to be deleted with it, its test and its line in router.py."""
 
-from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Annotated
 
@@ -10,14 +9,14 @@ from pydantic import BaseModel, Field
 from ..database.session import Session
 from . import tasks
 from .jobs import enqueue
-from .schemas import JobCreated, Viewer
+from .schemas import GetViewer, JobCreated, Viewer
 
 
 class Steps(BaseModel, extra="forbid"):
     steps: int = Field(ge=1, le=1000, strict=True)
 
 
-def add_sample(router: APIRouter, writer: Callable[..., Awaitable[Viewer]]) -> None:
+def add_sample(router: APIRouter, writer: GetViewer) -> None:
     @router.post("", status_code=HTTPStatus.ACCEPTED)
     async def create_job(
         work: Steps, session: Session, user: Annotated[Viewer, Depends(writer)], answer: Response

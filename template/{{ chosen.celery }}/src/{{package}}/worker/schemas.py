@@ -1,3 +1,4 @@
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Literal
 from uuid import UUID
@@ -15,6 +16,9 @@ class Viewer:
 
     id: str | None = None
     sees_all: bool = True
+
+
+GetViewer = Callable[..., Awaitable[Viewer]]
 
 
 class JobCreated(BaseModel, from_attributes=True):
