@@ -626,6 +626,27 @@ def test_what_was_due_while_no_beat_ran_runs_once_when_it_starts(trial: Trial) -
     assert len(missed()) == 1
 
 
+@everywhere
+def test_ended_jobs_are_deleted_after_their_time_but_for_the_last_of_each_schedule(
+    trial: Trial,
+) -> None:
+    trial.worker()
+    jobs = [trial.enqueue("count", n=n) for n in range(3)]
+    assert trial.ended(*jobs) == ["succeeded"] * 3
+    for job in jobs[1:]:
+        trial.database.ask(f"UPDATE jobs SET key = '{job}' WHERE {trial.is_row(job)}")  # noqa: S608
+    ended = time.time()
+    until(lambda: time.time() > ended + 1.1)
+    trial.beat(CELERY_RESULT_EXPIRES="1")
+
+    def left() -> int:
+        return len(trial.database.rows("id", where="task LIKE '%.count'"))
+
+    until(lambda: left() < 3)
+    assert left() == 1
+    assert trial.state(jobs[2]) == "succeeded"
+
+
 @pytest.fixture(scope="module")
 def guarded(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A service with jobs and users. Not to be changed."""

@@ -238,9 +238,11 @@ class Trial:
 
     def row(self, job: str, *columns: str) -> list[str]:
         """Some columns of a job."""
-        # SQLite has no UUIDs, but texts without hyphens.
-        same = f"replace(CAST(id AS text), '-', '') = '{job.replace('-', '')}'"
-        return self.database.rows(*columns, where=same)[0]
+        return self.database.rows(*columns, where=self.is_row(job))[0]
+
+    def is_row(self, job: str) -> str:
+        """What holds for the row of a job: SQLite has no UUIDs, but texts without hyphens."""
+        return f"replace(CAST(id AS text), '-', '') = '{job.replace('-', '')}'"
 
     def state(self, job: str) -> str:
         return self.row(job, "state")[0]
