@@ -108,33 +108,6 @@ def test_what_needs_a_database_touches_none_of_the_user(
     assert run("git", "status", "--porcelain", cwd=tmp_path / "shop").stdout == ""
 
 
-ENDED = """\
-import gc, weakref
-from threading import Thread
-
-from greenlet import getcurrent
-
-
-def test_kept():
-    known = []
-    for _ in range(3):
-        thread = Thread(target=lambda: known.append(weakref.ref(getcurrent())))
-        thread.start()
-        thread.join()
-    gc.collect()
-    assert all(one() for one in known)
-"""
-
-
-def test_what_python_3_11_may_hang_in_never_happens(shop: Path, tmp_path: Path) -> None:
-    """Nothing frees the greenlet of a thread that has ended, where coverage is measured."""
-    (tmp_path / "test_ended.py").write_text(ENDED)
-    options = ("--cov=src", "--cov-fail-under=0", "-p", "tests.database.conftest")
-    tests = (shop / ".venv/bin/python", "-m", "pytest", "-c", "pyproject.toml", *options)
-
-    assert "1 passed" in run(*tests, tmp_path, cwd=shop).stdout
-
-
 @pytest.mark.parametrize(
     ("url", "words"),
     [

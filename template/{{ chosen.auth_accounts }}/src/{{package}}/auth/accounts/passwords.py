@@ -28,7 +28,8 @@ class PasswordTooCommon(ServiceError):
 class Passwords:
     """Hashes and verifies; each takes some 70 ms and 64 MiB, so the event loop does neither."""
 
-    def __init__(self, at_once: int, hasher: Argon2Hasher = ARGON2ID) -> None:
+    def __init__(self, at_once: int, hasher: Argon2Hasher | None = None) -> None:
+        hasher = hasher or ARGON2ID
         self._hasher = PasswordHash([hasher])
         self._hashing, self._guessing = CapacityLimiter(at_once), CapacityLimiter(1)
         self._nobodys = _hash_of_nobody(hasher)
