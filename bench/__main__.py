@@ -8,7 +8,7 @@ from command import create, help_of_the_command
 from database import items
 from jobs import jobs
 from lifecycle import changes, looks
-from service import health
+from service import health, start
 from smoke import smoke
 
 BENCHMARKS = {
@@ -17,6 +17,7 @@ BENCHMARKS = {
     "changes": changes,
     "looks": looks,
     "health": health,
+    "start": start,
     "items": items,
     "auth": auth,
     "timing": timing,
