@@ -1,13 +1,17 @@
 """Tasks of pyproject.toml that take more than a command."""
 
+import json
 import os
 import re
 import secrets
 import sys
 from pathlib import Path
-from typing import NoReturn
+from pkgutil import resolve_name
+from typing import Any, NoReturn
 
 from dotenv import load_dotenv
+
+from api_changes import breaking
 
 
 def with_env(*command: str) -> NoReturn:
@@ -35,3 +39,37 @@ def write_env(folder: Path = Path()) -> None:
         sys.exit(".env exists already: delete it first if you want a new one.")
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(filled)
+
+
+OPENAPI = Path("openapi.json")
+
+
+def write_openapi(application: str) -> None:
+    """Write the description of `application`, for those who generate clients from it."""
+    OPENAPI.write_text(json.dumps(_described(application), indent=2) + "\n", "utf-8")
+    print(f"{OPENAPI} is written; commit it.")
+
+
+def check_openapi(application: str) -> None:
+    """Exit if the written description is out of date, and say what breaks clients."""
+    if not OPENAPI.exists():
+        print(f"there is no {OPENAPI} to check; `poe openapi` writes it")
+        return
+    try:
+        written = json.loads(OPENAPI.read_text("utf-8"))
+    except ValueError:
+        sys.exit(f"{OPENAPI} is not JSON; write it anew: uv run poe openapi")
+    described = _described(application)
+    if written == described:
+        print(f"{OPENAPI} is up to date")
+        return
+    changes = [f"breaks clients: {change}\n" for change in breaking(written, described)]
+    found = f"{len(changes)} changes break clients" if changes else "no change breaks clients"
+    sys.exit("".join([*changes, f"{OPENAPI} is out of date; {found}. Run: uv run poe openapi"]))
+
+
+def _described(application: str) -> dict[str, Any]:
+    """Described as with the settings of the example: those of whoever asks do not matter."""
+    load_dotenv(".env.example", override=True)
+    described: dict[str, Any] = resolve_name(application).openapi()
+    return described

@@ -31,7 +31,8 @@ from new_service.template.questions import Questions
 from new_service.template.rendering import compile_once
 
 pytest_plugins = ["shop"]
-collect_ignore = ["metrics", "trials"]  # what is added to the template, and to a service
+# What is added to the template and to a service, and what drives one.
+collect_ignore = ["metrics", "trials", "clients"]
 
 ROOT = Path(__file__).parents[1]
 MODULES = known.of_template(ROOT / "template")

@@ -28,6 +28,7 @@ next = [
     { after = "remove", run = "rm -r index", to = "forget what was found" },
     { added = "*/models.py", run = "uv run poe fill all", to = "find the new ones" },
     { deleted = "*/models.py", run = "uv run poe forget", to = "find the old ones no more" },
+    { present = "index.json", run = "uv run poe fill new", to = "fill what is kept" },
 ]
 """
 FILES = {
@@ -233,7 +234,12 @@ def test_what_is_next_is_said_as_declared(new_service: Run, template: Path, tmp_
         return told
 
     assert change("add", "search") == ["uv run poe fill fill it for the first time"]
-    assert change("add", "goods") == ["uv run poe fill all find the new ones"]
+    (tmp_path / "shop" / "index.json").touch()
+    commit(tmp_path / "shop")
+    kept = "uv run poe fill new fill what is kept"
+    assert change("add", "goods") == ["uv run poe fill all find the new ones", kept]
+    (tmp_path / "shop" / "index.json").unlink()
+    commit(tmp_path / "shop")
     assert change("remove", "goods") == ["uv run poe forget find the old ones no more"]
     assert change("remove", "search") == ["rm -r index forget what was found"]
     assert change("add", "goods") == []

@@ -11,7 +11,8 @@ from conftest import Run, run
 
 COMMIT = "20cfd1bf945f4377ade1205e4dbc17946fc9a30d"  # of setup-uv
 WORKFLOW = ".github/workflows/ci.yaml"
-ALL = ["provenance", "residue", "lock", "format", "lint", "types", "test", "ci", "boot"]
+STALE = '{"paths": {"/gone": {"get": {"responses": {}}}}}'
+ALL = ["provenance", "residue", "lock", "format", "lint", "types", "test", "openapi", "ci", "boot"]
 Edit = Callable[[Path], object]
 
 
@@ -47,7 +48,7 @@ def test_a_fresh_service_passes(new_service: Run, edited: Path) -> None:
     assert {check["status"] for check in checks.values()} == {"passed"}
     assert checks["provenance"]["detail"] == "template 1.0.0, pin ~=1.0"
     assert checks["boot"]["detail"].startswith(
-        "live, ready, docs, redoc, OpenAPI 3.2 with 2 operations"
+        "live, ready, docs, redoc, OpenAPI 3.1 with 2 operations"
     )
 
 
@@ -88,6 +89,8 @@ def test_what_is_wrong_is_named(
         ("lint", append("src/orders_api/main.py", "import json\n"), "F401"),
         ("types", append("src/orders_api/main.py", "wrong: int = 'text'\n"), "Incompatible types"),
         ("test", append("tests/test_tasks.py", "\ndef test_no():\n    assert 0\n"), "test_no"),
+        ("openapi", append("openapi.json", STALE), "breaks clients: GET /gone is gone"),
+        ("openapi", append("openapi.json", "{}<<<<<<<\n"), "openapi.json is not JSON"),
         ("ci", replace(WORKFLOW, COMMIT, "v10"), "unpinned-uses"),
         ("ci", replace(WORKFLOW, "    steps:", "    stages:"), 'unexpected key "stages"'),
         ("ci", replace(WORKFLOW, "poe test", 'poe test "${{ github.head_ref }}"'), "injection"),

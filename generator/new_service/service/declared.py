@@ -40,6 +40,8 @@ _FORMS = {
 class Declared:
     """What the modules of a service declare, together and in their order."""
 
+    folder: Path = Path()
+    """The service's."""
     before: list[str] = field(default_factory=list)
     """Tasks to run before the service is booted."""
     beside: list[str] = field(default_factory=list)
@@ -58,7 +60,7 @@ class Declared:
         Raises:
             BadInput: a declaration does not have the form that it should have.
         """
-        declared = cls()
+        declared = cls(service.folder)
         for module, table in _tables(service).items():
             declared.next[module] = []
             where = f"[tool.new-service.modules.{module}] in pyproject.toml"
@@ -118,6 +120,10 @@ class Declared:
                 self.next.values(),
                 lambda step: any(fnmatchcase(path, step.get(kind, "")) for kind, path in files),
             ),
+            *_steps(
+                self.next.values(),
+                lambda step: "present" in step and (self.folder / step["present"]).is_file(),
+            ),
         ]
 
 
@@ -168,6 +174,6 @@ def _is_step(entry: object) -> bool:
     """Whether it says what to run, what for, and after what: the command, or files that change."""
     match entry:
         case {"run": str(), "to": str(), **when} if len(when) == 1:
-            files = when.keys() <= {"added", "deleted"} and _are_texts(when.values())
+            files = when.keys() <= {"added", "deleted", "present"} and _are_texts(when.values())
             return files or when.get("after") in ("create", "add", "remove")
     return False

@@ -31,9 +31,21 @@ class ServiceError(Exception):
 
 
 class Problem(BaseModel):
-    """The problem document, as the OpenAPI description shows it."""
+    """What every error is answered with (RFC 9457); some have more members."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(
+        extra="allow",
+        json_schema_extra={
+            "examples": [
+                {
+                    "type": "about:blank",
+                    "title": "Not Found",
+                    "status": 404,
+                    "detail": "There is no order 4711.",
+                }
+            ]
+        },
+    )
 
     type: str = "about:blank"
     title: str
@@ -44,7 +56,7 @@ class Problem(BaseModel):
 documented: dict[int | str, dict[str, Any]] = {
     "default": {
         "description": "Problem details",
-        "content": {MEDIA_TYPE: {"schema": Problem.model_json_schema()}},
+        "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
     }
 }
 

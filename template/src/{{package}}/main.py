@@ -8,7 +8,8 @@ from . import errors, middleware
 from .docs import pages
 from .health.router import router as health
 from .lifespan import lifespan
-from .modules import routers
+from .modules import routers, tags
+from .openapi import DescribedAPI, operation_id
 from .settings import Settings
 
 
@@ -16,17 +17,18 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """Build the application; without `settings` they are read from the environment."""
     settings = settings or Settings.load()
     package = metadata(__name__.partition(".")[0])
-    app = FastAPI(
+    app = DescribedAPI(
         title=package["Name"],
         version=package["Version"],
         summary=package["Summary"],
+        openapi_tags=tags,
+        generate_unique_id_function=operation_id,
         docs_url=None,
         redoc_url=None,
         openapi_url="/openapi.json" if settings.docs else None,
         lifespan=lifespan(settings),
         responses=errors.documented,
     )
-    app.openapi_version = "3.2.0"  # the first that can describe streams, as FastAPI does
     api = APIRouter(prefix="/api/v1", max_body_size=settings.max_body_size)
     for router in routers:
         api.include_router(router)

@@ -7,7 +7,7 @@ from typing import Any
 
 from starlette.requests import HTTPConnection
 
-from ..errors import ServiceError, documented
+from ..errors import MEDIA_TYPE, ServiceError, documented
 
 ADMIN = "admin"
 NAMED = 10
@@ -58,16 +58,18 @@ class Forbidden(ServiceError):
         self.headers["WWW-Authenticate"] = f'Bearer error="insufficient_scope"{missing}'
 
 
-def _described(description: str) -> dict[str, Any]:
+def _described(status: HTTPStatus, description: str) -> dict[str, Any]:
+    problem = documented["default"]["content"][MEDIA_TYPE]
+    example = {"type": "about:blank", "title": status.phrase, "status": status}
     return {
-        **documented["default"],
         "description": description,
+        "content": {MEDIA_TYPE: {**problem, "example": example}},
         "headers": {"WWW-Authenticate": {"schema": {"type": "string"}}},
     }
 
 
 # For routes that ask for a user: APIRouter(..., responses=denied).
 denied: dict[int | str, dict[str, Any]] = {
-    401: _described("No token, or one that is not valid"),
-    403: _described("The token does not allow this"),
+    401: _described(HTTPStatus.UNAUTHORIZED, "No token, or one that is not valid"),
+    403: _described(HTTPStatus.FORBIDDEN, "The token does not allow this"),
 }

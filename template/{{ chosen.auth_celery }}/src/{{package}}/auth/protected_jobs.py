@@ -57,7 +57,7 @@ router.include_router(job_routes(reader, writer))
 
 @router.get("/jobs", tags=["jobs"], dependencies=[require("jobs:read", role=ADMIN)])
 async def list_jobs(query: Annotated[JobQuery, Query()], session: Session) -> JobPage:
-    """For administrators."""
+    """All jobs, the newest first, for administrators."""
     filters: dict[str, Any] = query.model_dump(
         include={"state", "task", "owner"}, exclude_none=True
     )

@@ -92,9 +92,14 @@ def job_routes(reader: GetViewer, writer: GetViewer) -> APIRouter:
 
     @router.get("/{job_id:uuid}")
     async def read_job(job: Annotated[JobRead, Depends(find)]) -> JobRead:
+        """The job, as far as it is."""
         return job
 
-    @router.get("/{job_id:uuid}/events", response_class=EventSourceResponse)
+    @router.get(
+        "/{job_id:uuid}/events",
+        response_class=EventSourceResponse,
+        responses={200: {"model": JobRead}},
+    )
     async def follow_job(
         request: Request, job: Annotated[JobRead, Depends(find)], sessions: Sessions
     ) -> AsyncIterable[ServerSentEvent]:
@@ -107,7 +112,7 @@ def job_routes(reader: GetViewer, writer: GetViewer) -> APIRouter:
     async def revoke_job(
         job_id: UUID, sessions: Sessions, viewer: Annotated[Viewer, Depends(writer)]
     ) -> None:
-        """What runs is told to stop, and its result dropped."""
+        """End the job: what runs is told to stop, and its result dropped."""
         job = await find(job_id, sessions, viewer)
         end = {"state": "revoked", "ended_at": from_now(0), "wake_at": null()}
         open_job = update(Job).where(Job.id == job_id, Job.wake_at.is_not(None)).values(end)

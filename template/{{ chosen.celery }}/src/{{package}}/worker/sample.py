@@ -21,6 +21,7 @@ def add_sample(router: APIRouter, writer: GetViewer) -> None:
     async def create_job(
         work: Steps, session: Session, user: Annotated[Viewer, Depends(writer)], answer: Response
     ) -> JobCreated:
+        """Start the sample job; `Location` is where to ask for it."""
         job_id = await enqueue(session, tasks.take_steps, {"steps": work.steps}, owner=user.id)
         answer.headers["Location"] = f"/api/v1/jobs/{job_id}"
         return JobCreated(id=job_id)

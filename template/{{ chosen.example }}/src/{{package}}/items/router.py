@@ -20,6 +20,7 @@ Number = Annotated[int | None, Header(ge=0, lt=2**63)]
 
 @writes.post("", status_code=HTTPStatus.CREATED)
 async def create_item(new: ItemWrite, session: Session, answer: Response) -> ItemRead:
+    """Make an item; `Location` is its path."""
     item = await service.create(session, new)
     answer.headers["Location"] = f"/api/v1/items/{item.id}"
     return _answer(item, answer)
@@ -27,6 +28,7 @@ async def create_item(new: ItemWrite, session: Session, answer: Response) -> Ite
 
 @reads.get("")
 async def list_items(query: Annotated[ItemQuery, Query()], session: Session) -> ItemPage:
+    """A page of items; `next` is the cursor of the one after it."""
     items, following = await service.list_page(session, query)
     return ItemPage.model_validate({"items": items, "next": following})
 
@@ -42,8 +44,10 @@ async def _after(session: Session, last_event_id: Number = None) -> int:
     return await feed.newest(session) if last_event_id is None else last_event_id
 
 
-@reads.get("/changes", response_class=EventSourceResponse)
-async def follow_changes(
+@reads.get(
+    "/changes", response_class=EventSourceResponse, responses={200: {"model": ItemChangeRead}}
+)
+async def follow_items(
     request: Request, sessions: Sessions, after: Annotated[int, Depends(_after, scope="function")]
 ) -> AsyncIterable[ServerSentEvent]:
     """What happens from now on, or after the event that `Last-Event-ID` names."""
@@ -54,6 +58,7 @@ async def follow_changes(
 
 @reads.get("/{item_id:uuid}")
 async def read_item(item_id: UUID, session: Session, answer: Response) -> ItemRead:
+    """An item; `ETag` is its version."""
     return _answer(await service.find(session, item_id), answer)
 
 
@@ -61,6 +66,7 @@ async def read_item(item_id: UUID, session: Session, answer: Response) -> ItemRe
 async def replace_item(
     item_id: UUID, new: ItemWrite, session: Session, answer: Response, if_match: IfMatch = None
 ) -> ItemRead:
+    """Set all fields of an item; with `If-Match`, only of that version."""
     item = await service.find_to_change(session, item_id, if_match)
     return _answer(await service.change(session, item, new), answer)
 
@@ -69,12 +75,14 @@ async def replace_item(
 async def change_item(
     item_id: UUID, new: ItemPatch, session: Session, answer: Response, if_match: IfMatch = None
 ) -> ItemRead:
+    """Set some fields of an item; with `If-Match`, only of that version."""
     item = await service.find_to_change(session, item_id, if_match)
     return _answer(await service.change(session, item, new), answer)
 
 
 @writes.delete("/{item_id:uuid}", status_code=HTTPStatus.NO_CONTENT)
 async def delete_item(item_id: UUID, session: Session, if_match: IfMatch = None) -> None:
+    """Delete an item; with `If-Match`, only that version."""
     await service.delete(session, await service.find_to_change(session, item_id, if_match))
 
 

@@ -86,6 +86,7 @@ async def log_in(
     client: Client,
     user_agent: UserAgent = "",
 ) -> Tokens:
+    """Exchange an address and its password for tokens."""
     return await accounts.log_in(sessions, given, client, user_agent[:200])
 
 
@@ -109,6 +110,7 @@ async def log_out_everywhere(account: FreshUser, login_id: LoginId, session: Ses
 
 @own.get("/me")
 async def read_me(account: FreshUser) -> AccountRead:
+    """The account that the token belongs to."""
     return AccountRead.model_validate(account)
 
 
@@ -126,6 +128,7 @@ async def change_password(
 
 @own.get("/sessions")
 async def list_logins(account: FreshUser, login_id: LoginId, session: Session) -> list[LoginRead]:
+    """The logins of the account, such as those in other browsers."""
     statement = select(Login).where(Login.account_id == account.id).order_by(Login.id)
     return [
         LoginRead.model_validate(each).model_copy(update={"is_current": each.id == login_id})
@@ -137,6 +140,7 @@ async def list_logins(account: FreshUser, login_id: LoginId, session: Session) -
 async def revoke_login(
     session_id: UUID, account: FreshUser, login_id: LoginId, session: Session
 ) -> None:
+    """End a login, such as one in another browser."""
     if not await logins.revoke(session, account.id, Login.id == session_id):
         raise LoginNotFound(f"There is no login {session_id}.")
 
@@ -152,11 +156,13 @@ async def create_key(
 
 @own.get("/keys")
 async def list_keys(account: FreshUser, login_id: LoginId, session: Session) -> list[KeyRead]:
+    """The API keys of the account, without the keys themselves."""
     return [KeyRead.model_validate(key) for key in await keys.list_of(session, account)]
 
 
 @own.delete("/keys/{key_id}", status_code=HTTPStatus.NO_CONTENT)
 async def revoke_key(key_id: UUID, account: FreshUser, login_id: LoginId, session: Session) -> None:
+    """End an API key at once."""
     await keys.revoke(session, account, key_id)
 
 

@@ -50,6 +50,7 @@ class Me(BaseModel):
 
 @router.get("/me", responses=denied)
 async def read_me(user: CurrentUser) -> Me:
+    """The user that the token belongs to."""
     return Me(id=user.id, scopes=sorted(user.scopes), roles=sorted(user.roles))
 
 
