@@ -10,6 +10,7 @@ CONFLICT = (
     "SQLITE_CONSTRAINT_PRIMARYKEY",
     "SQLITE_CONSTRAINT_FOREIGNKEY",
 )
+RESTRICTED = "FOREIGN KEY constraint failed"  # SQLite has no code for RESTRICT but a trigger's
 UNAVAILABLE = (
     "08",  # connections
     "53300",  # too many of them
@@ -28,7 +29,7 @@ UNAVAILABLE = (
 
 def is_conflict(error: DBAPIError) -> bool:
     """Whether a unique or a foreign key refused it."""
-    return _code(error).startswith(CONFLICT)
+    return _code(error).startswith(CONFLICT) or str(error.orig) == RESTRICTED
 
 
 def is_unavailable(error: DBAPIError) -> bool:
