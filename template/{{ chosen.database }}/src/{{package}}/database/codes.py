@@ -23,6 +23,7 @@ UNAVAILABLE = (
     "25P04",  # transaction_timeout
     "SQLITE_BUSY",
     "SQLITE_LOCKED",
+    "SQLITE_PROTOCOL",  # so many want the lock that it was not got
     "SQLITE_CANTOPEN",
 )
 
