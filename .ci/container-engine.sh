@@ -25,15 +25,16 @@ DOCKER_CONFIG=$prefix/config "$prefix/bin/docker" compose version
 DOCKER_CONFIG=$prefix/config "$prefix/bin/docker" buildx version
 "$prefix/bin/dockerd" --version
 
-tree() { # NAME PACKAGE...: a root file system; bookworm has the lowest Python that services run on
+tree() { # NAME SUITE PACKAGE...: a root file system
     # Without what takes most of the room: documentation, and the compiler of PostgreSQL's queries.
+    # Also from a mirror that has not been brought up to date for long.
     mmdebstrap --quiet --variant=minbase --aptopt='Apt::Install-Recommends "false"' \
+        --aptopt='Acquire::Check-Valid-Until "false"' \
         --dpkgopt=force-unsafe-io --dpkgopt='path-exclude=/usr/share/doc/*' \
         --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
         --dpkgopt='path-exclude=/usr/lib/*/libLLVM*' --dpkgopt='path-exclude=*/llvmjit*' \
-        --include="$(IFS=,; echo "${*:2}")" \
-        trixie "$prefix/$1.tar" "$source trixie main" "$source bookworm main"
+        --include="$(IFS=,; echo "${*:3}")" "$2" "$prefix/$1.tar" "$source $2 main"
 }
-tree python ca-certificates netbase tzdata python3.11 python3.13
-tree servers ca-certificates netbase tzdata postgresql redis-server rabbitmq-server
+tree python forky ca-certificates netbase tzdata python3.15
+tree servers trixie ca-certificates netbase tzdata postgresql redis-server rabbitmq-server
 cp "$0" "$prefix/complete"

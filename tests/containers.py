@@ -39,8 +39,7 @@ PYTHON = """\
 FROM stand-in/python
 COPY certificates {path}
 ENV {settings}
-RUN for name in python{version} python3 python; do \
-    ln -s /usr/bin/python{version} /usr/local/bin/$name; done
+RUN for name in python3.15 python3 python; do ln -s /usr/bin/python3.15 /usr/local/bin/$name; done
 """
 UV_IMAGE = "FROM scratch\nCOPY uv uvx /\n"
 # As the official images do: the data belong to the server's user, and the server is that user.
@@ -243,9 +242,8 @@ class Engine:
         given["SSL_CERT_FILE"] = CERTIFICATES
         lines = " ".join(f"{name}={json.dumps(value)}" for name, value in given.items())
         certificates = os.environ.get("SSL_CERT_FILE", CERTIFICATES)
-        for version in ("3.11", "3.13"):
-            text = PYTHON.format(version=version, settings=lines, path=CERTIFICATES)
-            self._make(f"python:{version}-slim-trixie", text, certificates=certificates)
+        text = PYTHON.format(settings=lines, path=CERTIFICATES)
+        self._make("python:3.15-slim-trixie", text, certificates=certificates)
         self._make("postgres:18", POSTGRES)
         self._make("redis:8", REDIS)
         self._make("rabbitmq:4", RABBITMQ)

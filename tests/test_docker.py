@@ -21,7 +21,7 @@ from containers import Engine, own_engine, until
 
 pytestmark = pytest.mark.xdist_group("containers")  # one engine, in the order of the file
 
-BASE = "python:3.11-slim-trixie"
+BASE = "python:3.15-slim-trixie"
 ODD = r"""It's "odd": $HOME, ${PATH}, $(id), `id`, \n, a\\b, {{ x }}, naïve, 日本"""
 HARDENED = ("--read-only", "--tmpfs=/tmp", "--cap-drop=ALL", "--security-opt=no-new-privileges")
 # What the Dockerfile may add to its base, in MB.
@@ -153,9 +153,9 @@ def test_no_secret_and_nothing_that_a_service_runs_without_is_in_the_image(
     own = layers[len(engine.inspect(BASE)["RootFS"]["Layers"]) :]
     names = {name for layer in own for name in _names(layer)}
     in_app = {name.split("/")[1] for name in names if name.startswith("app/")}
-    packages = "app/.venv/lib/python3.11/site-packages"
+    packages = "app/.venv/lib/python3.15/site-packages"
     code = {name for name in names if re.match(rf"{packages}/(shop|fastapi)/.*\.py$", name)}
-    compiled = {re.sub(r"([^/]+)\.py$", r"__pycache__/\1.cpython-311.pyc", name) for name in code}
+    compiled = {re.sub(r"([^/]+)\.py$", r"__pycache__/\1.cpython-315.pyc", name) for name in code}
 
     assert own
     assert not [each for each in secrets if each in told]
@@ -241,7 +241,12 @@ def test_it_stops_at_once_though_a_stream_is_open_and_the_stream_ends_whole(
     engine: Engine,
 ) -> None:
     engine.be(private=True)
-    data = ("--volume=stream:/app/data", "--env=AUTH_SECRET=" + "long enough, and no secret" * 2)
+    data = (
+        "--volume=stream:/app/data",
+        "--env=AUTH_SECRET=" + "long enough, and no secret" * 2,
+        "--env=DATABASE_URL=sqlite:///data/database.db",
+        "--env=CELERY_BROKER_URL=filesystem:///data/queue",
+    )
     engine.docker("run", "--rm", *HARDENED, *data, "shop", "alembic", "upgrade", "heads")
     with (
         container(engine, *data, "shop") as name,

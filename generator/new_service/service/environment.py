@@ -70,7 +70,9 @@ def scratch(folder: Path, variables: Mapping[str, str]) -> dict[str, str]:
     example = folder / ".env.example"
     text = _read(example) if example.is_file() else ""
     listed = {match[1] for match in _VARIABLE.finditer(text)}
-    kept = {name: value for name, value in variables.items() if name not in listed}
+    # A service reads NAME from the file that NAME_FILE names, too.
+    theirs = listed | {f"{name}_FILE" for name in listed}
+    kept = {name: value for name, value in variables.items() if name not in theirs}
     set_lines = (
         line.partition("=") for line in filled(text).splitlines() if re.match("[A-Z]", line)
     )

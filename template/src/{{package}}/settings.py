@@ -1,9 +1,19 @@
 """Settings come from environment variables; the core's begin with `APP_`."""
 
-from typing import Annotated, Literal, Self
+import os
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, ValidationError
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+MISSING = "it must be set in production"
 
 
 class InvalidSettings(SystemExit):
@@ -11,9 +21,14 @@ class InvalidSettings(SystemExit):
 
 
 class EnvironmentSettings(BaseSettings):
-    """Base of all settings: an empty variable is one that is not set."""
+    """Base of all settings: an empty variable is one that is not set.
+
+    `NAME_FILE` may name a file that has the value of `NAME`.
+    """
 
     model_config = SettingsConfigDict(env_ignore_empty=True)
+    # Fields whose defaults are for development alone.
+    needed_in_production: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
     def load(cls) -> Self:
@@ -23,18 +38,56 @@ class EnvironmentSettings(BaseSettings):
         and repeats the description of its field.
         """
         try:
-            return cls()
+            settings = cls()
         except ValidationError as invalid:
             errors = invalid.errors(include_input=False, include_url=False)
             raise InvalidSettings(
                 "\n".join(cls._line(str(error["loc"][0]), error["msg"]) for error in errors)
             ) from None
+        unset = [each for each in cls.needed_in_production if each not in settings.model_fields_set]
+        if unset and Settings.load().environment == "production":
+            raise InvalidSettings("\n".join(cls._line(each, MISSING) for each in unset))
+        return settings
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read files as if their contents were in the variables."""
+        files = EnvSettingsSource(settings_cls)
+        variables = [cls._variable(field) for field in cls.model_fields]
+        files.env_vars = {each.lower(): _contents(each) for each in variables}
+        return init_settings, env_settings, files
+
+    @classmethod
+    def _variable(cls, field: str) -> str:
+        return f"{cls.model_config.get('env_prefix', '')}{field.upper()}"
 
     @classmethod
     def _line(cls, field: str, message: str) -> str:
         description = cls.model_fields[field].description
-        line = f"{cls.model_config.get('env_prefix', '')}{field.upper()}: {message}"
+        line = f"{cls._variable(field)}: {message}"
         return f"{line}; {description}" if description else line
+
+
+def _contents(variable: str) -> str | None:
+    """What is in the file of a variable, without the line's end; None if that is nothing."""
+    path = os.environ.get(f"{variable}_FILE")
+    if not path:
+        return None
+    if os.environ.get(variable):
+        raise InvalidSettings(f"{variable}_FILE: {variable} is set too; set one of them")
+    try:
+        return Path(path).read_text("utf-8").rstrip("\r\n") or None
+    except OSError as error:  # the path is not repeated: it may be the secret, by mistake
+        raise InvalidSettings(f"{variable}_FILE: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise InvalidSettings(f"{variable}_FILE: the file is not text in UTF-8") from None
 
 
 def split(value: object) -> object:
@@ -50,6 +103,7 @@ CommaSeparated = Annotated[list[str], NoDecode, BeforeValidator(split)]
 class Settings(EnvironmentSettings, env_prefix="APP_"):
     """What can be set without touching the code."""
 
+    environment: Literal["development", "production"] = "development"
     docs: bool = True
     cors_origins: CommaSeparated = []
     max_body_size: int = Field(default=1_048_576, gt=0)

@@ -1,4 +1,7 @@
-"""Single statements by processes that serve no requests; each is a transaction of its own."""
+"""Single statements by processes that serve no requests; each is a transaction of its own.
+
+They have no time limit: it would be a setting of the session, which poolers hand on.
+"""
 
 from collections.abc import Mapping
 from time import monotonic, sleep
@@ -6,13 +9,13 @@ from typing import Any
 
 import sqlalchemy
 from sqlalchemy import Connection, Executable, Row
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError
 
+from .codes import is_unavailable
 from .engine import arguments, prepare
 from .settings import DatabaseSettings
 
 LONGEST_PAUSE = 5.0
-AWAY = (InterfaceError, OperationalError)
 
 
 class Statements:
@@ -24,9 +27,8 @@ class Statements:
         if address.get_backend_name() == "sqlite":
             address = address.set(drivername="sqlite")
         options = {**arguments(settings), "pool_pre_ping": False}  # `run` tries again by itself
-        engine = sqlalchemy.create_engine(address, **options)
-        prepare(engine)
-        self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._engine = sqlalchemy.create_engine(address, **options)
+        prepare(self._engine)
 
     def connect(self) -> Connection:
         """A connection on which every statement commits by itself."""
@@ -37,15 +39,15 @@ class Statements:
     ) -> Row[Any] | None:
         """The first row that a statement returns; waits so long for a database that is away.
 
-        Raises OperationalError or InterfaceError after that.
+        Raises DBAPIError: after that, or at once if it is for another reason.
         """
         end, pause = monotonic() + seconds, 0.1
         while True:
             try:
                 with self.connect() as connection:
                     return connection.execute(statement, dict(values)).first()
-            except AWAY:
-                if monotonic() > end:
+            except DBAPIError as error:
+                if monotonic() > end or not is_unavailable(error):
                     raise
                 self._engine.dispose()
                 sleep(pause)

@@ -21,6 +21,7 @@ def _check(url: SecretStr) -> SecretStr:
 class CelerySettings(EnvironmentSettings, env_prefix="CELERY_"):
     """Where messages wait, and for how long jobs are kept, in seconds."""
 
+    needed_in_production = ("broker_url",)
     broker_url: Annotated[SecretStr, AfterValidator(_check)] = SecretStr("filesystem:///data/queue")
     task_default_queue: str = SERVICE
     result_expires: int = Field(default=86_400, gt=0)

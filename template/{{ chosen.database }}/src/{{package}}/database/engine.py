@@ -1,4 +1,5 @@
 import logging
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ def create_engine(settings: DatabaseSettings) -> AsyncEngine:
     """An engine for the database of `settings`; nothing connects yet."""
     engine = create_async_engine(settings.address, **arguments(settings))
     prepare(engine.sync_engine)
+    event.listen(engine.sync_engine, "begin", partial(_on_begin, settings.statement_timeout))
     return engine
 
 
@@ -21,6 +23,9 @@ def arguments(settings: DatabaseSettings) -> dict[str, Any]:
     """How engines are made, those that block too."""
     on_sqlite = settings.address.get_backend_name() == "sqlite"
     return {
+        # The driver begins no transaction: those of SQLite would begin too late for savepoints and
+        # for DDL, and those of PostgreSQL take another round trip for their settings.
+        "isolation_level": "AUTOCOMMIT",
         "hide_parameters": True,  # the logs are no place for what a client sent
         # Notices a connection that the server has closed before a request gets it.
         "pool_pre_ping": not on_sqlite,
@@ -38,7 +43,6 @@ def prepare(engine: Engine) -> None:
     logging.getLogger("aiosqlite").setLevel(logging.INFO)
     Path(engine.url.database or "").parent.mkdir(parents=True, exist_ok=True)
     event.listen(engine, "connect", _on_connect)
-    event.listen(engine, "begin", _on_begin)
 
 
 def _sqlite(settings: DatabaseSettings) -> dict[str, object]:
@@ -47,26 +51,31 @@ def _sqlite(settings: DatabaseSettings) -> dict[str, object]:
 
 
 def _postgresql(settings: DatabaseSettings) -> dict[str, object]:
-    milliseconds = int(settings.statement_timeout * 1000)
-    options = settings.address.query.get("options", "")
     return {
         "connect_timeout": settings.connect_timeout,
-        "options": f"-c timezone=utc -c statement_timeout={milliseconds} {options}",
+        "prepare_threshold": 5 if settings.prepared_statements else None,
     }
 
 
 def _on_connect(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
-    # The driver would begin transactions by itself, too late for savepoints and for DDL.
-    connection.isolation_level = None
     cursor = connection.cursor()
     for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 
 
-def _on_begin(connection: Connection) -> None:
-    # A transaction that reads first and writes later fails at once if another wrote meanwhile,
-    # so those that will write take the lock when they begin, and wait for it.
+def _on_begin(seconds: float, connection: Connection) -> None:
     options = connection.get_execution_options()
-    if options.get("isolation_level") != "AUTOCOMMIT":
+    if options.get("isolation_level") == "AUTOCOMMIT":
+        return
+    if connection.dialect.name == "sqlite":
+        # A transaction that reads first and writes later fails at once if another wrote meanwhile,
+        # so those that will write take the lock when they begin, and wait for it.
         connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("writes") else "BEGIN")
+        return
+    # A pooler such as PgBouncer refuses settings at start-up, and gives those of a session to
+    # whoever gets the connection next: these end with the transaction.
+    limit = int(options.get("statement_timeout", seconds) * 1000)
+    connection.exec_driver_sql(
+        f"BEGIN; SET LOCAL timezone = 'UTC'; SET LOCAL statement_timeout = {limit}"
+    )

@@ -6,7 +6,6 @@ whatever there is. `upgrade heads` runs them all, and your next migration joins 
 
 import asyncio
 from collections.abc import Iterable
-from functools import partial
 from graphlib import TopologicalSorter
 from typing import Any, Literal
 
@@ -24,12 +23,6 @@ from .engine import create_engine
 from .models import Base, UTCDateTime
 from .settings import DatabaseSettings
 
-PREPARATIONS = {
-    "postgresql": "SET statement_timeout = 0",
-    # It changes a table by making it anew, and would delete what refers to the old one.
-    "sqlite": "PRAGMA foreign_keys = OFF",
-}
-
 
 def run() -> None:
     """Run the command that Alembic was called with."""
@@ -42,17 +35,19 @@ def run() -> None:
 
 async def _run_online(settings: DatabaseSettings) -> None:
     engine = create_engine(settings)
-    event.listen(engine.sync_engine, "connect", partial(_prepare, PREPARATIONS[engine.name]))
-    async with engine.execution_options(writes=True).connect() as connection:
+    if engine.name == "sqlite":
+        event.listen(engine.sync_engine, "connect", _on_connect)
+    migrating = engine.execution_options(writes=True, statement_timeout=0)
+    async with migrating.connect() as connection:
         await connection.run_sync(lambda connection: _configure(connection=connection))
     await engine.dispose()
 
 
-def _prepare(statement: str, connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
+def _on_connect(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
+    # It changes a table by making it anew, and would delete what refers to the old one.
     cursor = connection.cursor()
-    cursor.execute(statement)
+    cursor.execute("PRAGMA foreign_keys = OFF")
     cursor.close()
-    connection.commit()
 
 
 def _configure(**target: Any) -> None:  # noqa: ANN401  Alembic takes a connection or a URL

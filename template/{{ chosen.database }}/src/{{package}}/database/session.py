@@ -8,18 +8,12 @@ from typing import Annotated, TypedDict
 import structlog
 from anyio import CancelScope
 from fastapi import Depends, FastAPI, Request
-from sqlalchemy.exc import (
-    DataError,
-    DBAPIError,
-    IntegrityError,
-    InterfaceError,
-    OperationalError,
-    TimeoutError,
-)
+from sqlalchemy.exc import DBAPIError, TimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 from ..errors import ServiceError
 from ..settings import InvalidSettings
+from .codes import is_conflict, is_unavailable
 from .engine import create_engine
 from .settings import DatabaseSettings
 
@@ -33,12 +27,6 @@ class Conflict(ServiceError):
     """What was asked for does not fit to what is stored."""
 
     status = HTTPStatus.CONFLICT
-
-
-class InvalidData(ServiceError):
-    """The database cannot hold a value; models of requests should be stricter."""
-
-    status = HTTPStatus.UNPROCESSABLE_ENTITY
 
 
 class DatabaseUnavailable(ServiceError):
@@ -128,13 +116,27 @@ StreamingSession = Annotated[AsyncSession, Depends(get_streaming_session)]
 
 @contextmanager
 def translated_errors() -> Iterator[None]:
-    """Put errors of the database into words for clients, which see nothing of its own."""
+    """Put errors of the database into words for clients, which see nothing of its own.
+
+    These are SQLAlchemy's, which nothing but calls of the database raises. Whatever is neither a
+    conflict nor a database that is away is a bug, and stays what it is: a 500.
+    """
     try:
         yield
-    except IntegrityError as error:
-        raise Conflict("It conflicts with what is stored.") from error
-    except (DataError, OverflowError) as error:  # the latter from SQLite
-        raise InvalidData("The database cannot hold a value of it.") from error
-    except (OperationalError, InterfaceError, TimeoutError) as error:
-        logger.warning("database unavailable", exc_info=True)
-        raise DatabaseUnavailable("The database does not answer.") from error
+    except TimeoutError as error:
+        raise _unavailable() from error
+    except DBAPIError as error:
+        if is_unavailable(error):
+            raise _unavailable() from error
+        # What PostgreSQL says below the first line repeats the row, which no log should have.
+        for each in filter(None, (error, error.orig)):
+            each.args = (str(each.args[0] if each.args else "").partition("\n")[0],)
+        if is_conflict(error):
+            logger.info("conflict", reason=str(error.orig))
+            raise Conflict("It conflicts with what is stored.") from error
+        raise
+
+
+def _unavailable() -> DatabaseUnavailable:
+    logger.warning("database unavailable", exc_info=True)
+    return DatabaseUnavailable("The database does not answer.")

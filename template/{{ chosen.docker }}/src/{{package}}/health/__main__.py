@@ -1,4 +1,7 @@
-"""Whether the API on this machine is ready, for the health check of its container."""
+"""Whether the API on this machine answers, for the health check of its container.
+
+Not whether it is ready: an outage of the database is no reason to end a container.
+"""
 
 import os
 import sys
@@ -9,11 +12,11 @@ SECONDS = 4
 
 
 def main() -> int:
-    """0 if it is ready; its answer is printed."""
+    """0 if it answers as it should; what it says is printed."""
     port = int(os.environ.get("UVICORN_PORT", "8000"))
     try:
         with closing(HTTPConnection("127.0.0.1", port, timeout=SECONDS)) as api:
-            api.request("GET", "/health/ready")
+            api.request("GET", "/health/live")
             answer = api.getresponse()
             print(answer.read().decode())
     except (OSError, HTTPException) as failed:

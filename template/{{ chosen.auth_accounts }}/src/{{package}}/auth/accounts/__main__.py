@@ -9,7 +9,7 @@ from getpass import getpass
 
 from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import delete, select
-from sqlalchemy.exc import ProgrammingError
+from sqlalchemy.exc import OperationalError, ProgrammingError
 from sqlalchemy.ext.asyncio import async_sessionmaker
 
 from ... import main as _service  # noqa: F401  all models come with the routers
@@ -21,7 +21,8 @@ from .models import Account, ApiKey, Login
 from .passwords import Passwords
 from .schemas import Email, NewPassword, Scope
 
-NOT_MIGRATED = (DatabaseUnavailable, ProgrammingError)  # the latter from PostgreSQL
+# SQLite and PostgreSQL say in different ways that a table is missing.
+NOT_MIGRATED = (DatabaseUnavailable, OperationalError, ProgrammingError)
 EMAIL, PASSWORD, SCOPES = TypeAdapter(Email), TypeAdapter(NewPassword), TypeAdapter(list[Scope])
 
 
