@@ -63,6 +63,7 @@ class HeadMiddleware:
                 await send(message)
                 await send({"type": "http.response.body"})
                 answered.set()
+            await asyncio.sleep(0)  # a stream that waits for nothing else ends here
 
         try:
             await self.app(get, receive_nothing, send_head)
