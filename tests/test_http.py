@@ -18,6 +18,7 @@ from websockets.sync.client import ClientConnection, connect
 from conftest import COMMAND, UV, Required, clean_environment, run
 from running import SECONDS, poe, served
 from shop import edit
+from trial import until
 
 ITEMS = "/api/v1/items"
 ORIGIN = {"Origin": "https://shop.example"}
@@ -179,6 +180,18 @@ def lines(log: Path) -> list[dict[str, object]]:
     return [json.loads(line) for line in log.read_text().splitlines()]
 
 
+def lines_of(request: str, log: Path) -> list[dict[str, object]]:
+    """Those of one request, once the last has been written, after its answer."""
+    written: list[dict[str, object]] = []
+
+    def is_complete() -> bool:
+        written[:] = [line for line in lines(log) if line.get("request_id") == request]
+        return any(line["event"] == "request" for line in written)
+
+    until(is_complete)
+    return written
+
+
 def test_a_websocket_knows_its_user_in_the_tests_of_its_owner(members: Path) -> None:
     done = run(UV, "run", "--frozen", "pytest", "-q", "tests/test_chat.py", cwd=members)
 
@@ -217,7 +230,6 @@ def test_a_websocket_is_refused_before_it_is_accepted(
     client: httpx2.Client, log: Path, path: str, token: str | None, status: int
 ) -> None:
     headers = {"Authorization": f"Bearer {token}"} if token else {}
-    before = len(lines(log))
 
     with pytest.raises(InvalidStatus) as refused:
         open_socket(client, path, headers)
@@ -227,10 +239,9 @@ def test_a_websocket_is_refused_before_it_is_accepted(
     assert answer.headers["content-type"] == "application/problem+json"
     assert json.loads(bytes(answer.body or b""))["status"] == status
     assert ("www-authenticate" in answer.headers) == (status == 401)
-    client.get("/api/v1/nowhere")  # written after the line of the refusal
-    written = lines(log)[before:]
+    written = lines_of(answer.headers["x-request-id"], log)
+    assert written[-1]["status"] == status
     assert {line["level"] for line in written} == {"info"}
-    assert [line["status"] for line in written if line["event"] == "request"] == [status, 404]
 
 
 @pytest.mark.parametrize(("said", "code"), [("missing", 1008), ("bug", 1011)])
@@ -275,15 +286,13 @@ def test_problems_may_hold_whatever_pydantic_serialises(client: httpx2.Client) -
 
 
 def test_probes_leave_no_line_as_long_as_nothing_changes(client: httpx2.Client, log: Path) -> None:
-    client.get("/health/ready")
-    before = len(lines(log))
+    probes = [client.get(f"/health/{name}") for name in ("live", "ready", "ready")]
+    after = client.get("/api/v1/nowhere")
 
-    for _ in range(3):
-        assert client.get("/health/live").status_code == 200
-        assert client.get("/health/ready").status_code == 200
-    client.get("/api/v1/nowhere")
-
-    assert [line.get("status") for line in lines(log)[before:]] == [404]
+    assert {probe.status_code for probe in probes} == {200}
+    assert lines_of(after.headers["x-request-id"], log)
+    identifiers = {probe.headers["x-request-id"] for probe in probes}
+    assert not [line for line in lines(log) if line.get("request_id") in identifiers]
 
 
 def test_a_proxy_that_is_named_says_who_asks(client: httpx2.Client) -> None:
