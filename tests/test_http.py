@@ -229,7 +229,7 @@ def check_sockets(client: httpx2.Client, bearer: dict[str, str]) -> None:
     with open_socket(client, "/api/v1/fresh", bearer) as fresh:
         email = fresh.recv(SECONDS)
     with open_socket(client, "/api/v1/work", bearer) as work:
-        job = work.recv(SECONDS)
+        job = str(work.recv(SECONDS))
 
     assert answers == [[me["id"], 1], [me["id"], 2]]
     assert email == "ada@example.com"
