@@ -17,7 +17,6 @@ from api_changes import breaking
 def with_env(*command: str) -> NoReturn:
     """Become `command`, with the settings of `.env`; those that are set already win."""
     load_dotenv(".env")
-    os.environ.setdefault("FORWARDED_ALLOW_IPS", "")  # uvicorn would believe whoever is local
     try:
         os.execvp(command[0], [*command, *sys.argv[1:]])  # noqa: S606  no shell is needed
     except FileNotFoundError:

@@ -26,7 +26,7 @@ def served(
     project: Path, log: Path | None = None, /, *options: str, **settings: str
 ) -> Iterator[httpx2.Client]:
     """The service as `poe serve` has it, on a free port, and a client of it."""
-    serve = f"from tasks import with_env; with_env('uvicorn', '{project.name}.main:app')"
+    serve = f"from tasks import with_env; with_env('python', '-m', '{project.name}')"
     venv = project / ".venv" / "bin"
     with socket.socket() as listener, (log or Path(os.devnull)).open("w") as output:
         listener.bind(("127.0.0.1", 0))
@@ -34,7 +34,7 @@ def served(
         process = subprocess.Popen(
             [
                 *(venv / "python", "-c", serve, "--fd", str(listener.fileno())),
-                *("--no-access-log", "--timeout-graceful-shutdown", "5", *options),
+                *("--timeout-graceful-shutdown", "5", *options),
             ],
             cwd=project,
             env=clean_environment()

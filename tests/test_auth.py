@@ -306,7 +306,7 @@ def test_guessing_ends_soon_however_the_sender_is_forged(members: Path, migrated
 
 @on_postgresql
 def test_a_proxy_is_believed_once_it_is_named(members: Path, migrated: str) -> None:
-    settings = {"AUTH_CLIENT_LIMIT": "2/minute", "FORWARDED_ALLOW_IPS": "127.0.0.1"}
+    settings = {"AUTH_CLIENT_LIMIT": "2/minute", "APP_TRUSTED_PROXIES": "127.0.0.1"}
     with served(members, DATABASE_URL=migrated, **settings) as client:
         others = [guess(client, f"user{number}@example.com", number) for number in range(5)]
         same = [guess(client, f"user{number}@example.com", 99) for number in range(5)]

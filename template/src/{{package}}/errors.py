@@ -1,15 +1,22 @@
 """Every error is answered as problem details, `application/problem+json` (RFC 9457)."""
 
+import json
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
+from fastapi.exceptions import (
+    RequestValidationError,
+    ValidationException,
+    WebSocketRequestValidationError,
+)
 from fastapi.routing import iter_route_contexts
 from pydantic import BaseModel, ConfigDict
+from pydantic_core import to_jsonable_python
 from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse, Response
+from starlette.requests import HTTPConnection
+from starlette.responses import Response
 from starlette.routing import Match
 
 MEDIA_TYPE = "application/problem+json"
@@ -63,19 +70,29 @@ documented: dict[int | str, dict[str, Any]] = {
 
 def problem(
     status: int,
-    detail: str | None = None,
+    detail: object = None,
     *,
     headers: Mapping[str, str] | None = None,
     members: Mapping[str, object] | None = None,
 ) -> Response:
-    """A problem document; its title is the phrase of the status."""
+    """A problem document; its title is the phrase of the status.
+
+    `detail` and `members` are whatever Pydantic can serialise.
+    """
     if status < HTTPStatus.OK or status in {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}:
         return Response(status_code=status, headers=headers)
-    title = HTTPStatus(status).phrase if status in set(HTTPStatus) else "Error"
-    content = {"type": "about:blank", "title": title, "status": status}
+    title = phrase(status)
+    content: dict[str, object] = {"type": "about:blank", "title": title, "status": status}
     if detail and detail != title:
         content["detail"] = detail
-    return JSONResponse({**content, **(members or {})}, status, headers, MEDIA_TYPE)
+    document = to_jsonable_python({**content, **(members or {})}, inf_nan_mode="null")
+    body = json.dumps(document)  # in ASCII: half a character, which JSON can hold, stays one
+    return Response(body, status, headers, MEDIA_TYPE)
+
+
+def phrase(status: int) -> str:
+    """What a status is called."""
+    return HTTPStatus(status).phrase if status in set(HTTPStatus) else "Error"
 
 
 def install(app: FastAPI) -> None:
@@ -89,11 +106,15 @@ def install(app: FastAPI) -> None:
     async def http_error(request: Request, error: HTTPException) -> Response:
         headers = dict(error.headers or {})
         if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-            headers["Allow"] = ", ".join(sorted(allowed_methods(request)))
-        return problem(error.status_code, str(error.detail), headers=headers)
+            allowed = allowed_methods(request)
+            if "GET" in allowed:
+                allowed.add("HEAD")
+            headers["Allow"] = ", ".join(sorted(allowed))
+        return problem(error.status_code, error.detail, headers=headers)
 
+    @app.exception_handler(WebSocketRequestValidationError)
     @app.exception_handler(RequestValidationError)
-    async def invalid_request(request: Request, error: RequestValidationError) -> Response:
+    async def invalid_request(request: HTTPConnection, error: ValidationException) -> Response:
         # Neither the input nor the context is repeated: both may hold what the client keeps secret.
         errors = [
             {"pointer": "#/" + "/".join(map(str, each["loc"])), "detail": each["msg"]}

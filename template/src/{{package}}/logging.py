@@ -4,6 +4,7 @@ import json
 import logging
 import sys
 from contextvars import ContextVar
+from pathlib import Path
 
 import structlog
 from pydantic_core import to_json
@@ -52,11 +53,23 @@ def configure(settings: Settings) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(settings.log_level.upper())
+    logging.captureWarnings(True)
     for name in ("uvicorn", "uvicorn.error"):
         logging.getLogger(name).handlers.clear()
         logging.getLogger(name).propagate = True
-    # The middleware writes the line of each request, with more in it.
+    # The middleware writes the line of each request, with more in it, and nothing of the client's.
     logging.getLogger("uvicorn.access").disabled = True
+    logging.getLogger("uvicorn.error").addFilter(_is_no_line_of_websockets)
+
+
+def _is_no_line_of_websockets(record: logging.LogRecord) -> bool:
+    return bool(record.exc_info) or Path(record.pathname).parent.name != "websockets"
+
+
+def configured() -> logging.Handler:
+    """What logging.json has each process of the server call first; raises InvalidSettings."""
+    configure(Settings.load())
+    return logging.getLogger().handlers[0]
 
 
 def _add_request_id(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

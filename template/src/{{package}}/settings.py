@@ -1,10 +1,12 @@
 """Settings come from environment variables; the core's begin with `APP_`."""
 
 import os
+import re
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -14,6 +16,10 @@ from pydantic_settings import (
 )
 
 MISSING = "it must be set in production"
+
+ORIGIN = re.compile(
+    r"(?!http:.*:80$|https:.*:443$)[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:\d{1,5})?"
+)
 
 
 class InvalidSettings(SystemExit):
@@ -100,12 +106,37 @@ def split(value: object) -> object:
 CommaSeparated = Annotated[list[str], NoDecode, BeforeValidator(split)]
 
 
+def _check_origin(text: str) -> str:
+    # As browsers send it (RFC 6454): anything else would never be equal to it.
+    if text != "*" and not ORIGIN.fullmatch(text):
+        raise ValueError(
+            "an origin is a scheme, a host and a port unless it is the default one, in lower case, "
+            "as in https://shop.example: no path, no slash at the end"
+        )
+    return text
+
+
+def _check_network(text: str) -> str:
+    if text != "*":
+        try:
+            ip_network(text)
+        except ValueError:
+            raise ValueError("give addresses or networks, as in 10.0.0.0/8, or *") from None
+    return text
+
+
+Origin = Annotated[str, AfterValidator(_check_origin)]
+Network = Annotated[str, AfterValidator(_check_network)]
+
+
 class Settings(EnvironmentSettings, env_prefix="APP_"):
     """What can be set without touching the code."""
 
     environment: Literal["development", "production"] = "development"
     docs: bool = True
-    cors_origins: CommaSeparated = []
+    cors_origins: Annotated[list[Origin], NoDecode, BeforeValidator(split)] = []
+    root_path: str = Field(default="", pattern=r"^(/[\w.~-]+)*$", description="such as /shop")
+    trusted_proxies: Annotated[list[Network], NoDecode, BeforeValidator(split)] = []
     max_body_size: int = Field(default=1_048_576, gt=0)
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "json", "pretty"] = "auto"

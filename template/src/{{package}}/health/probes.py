@@ -10,6 +10,8 @@ from ..errors import ServiceError
 
 logger = structlog.get_logger(__name__)
 
+REASON = 500  # characters
+
 
 @dataclass(frozen=True)
 class Probe:
@@ -28,17 +30,24 @@ class NotReady(ServiceError):
 
 async def check(probes: Sequence[Probe], request: Request) -> None:
     """Ask all at once, each within its time; raises NotReady, which names those that failed."""
-    answers = await asyncio.gather(*(_answers(probe, request) for probe in probes))
-    failing = [probe.name for probe, ok in zip(probes, answers, strict=True) if not ok]
-    if failing:
-        raise NotReady(f"Not ready: {', '.join(failing)}.", failing=failing)
+    answers = await asyncio.gather(*(_reason(probe, request) for probe in probes))
+    reasons = {probe.name: why for probe, why in zip(probes, answers, strict=True) if why}
+    # Orchestrators ask often, so what has changed is logged.
+    before: set[str] = getattr(request.app.state, "failing", set())
+    request.app.state.failing = set(reasons)
+    for name in reasons.keys() - before:
+        logger.warning("probe failed", probe=name, reason=reasons[name])
+    for name in before - reasons.keys():
+        logger.info("probe succeeded again", probe=name)
+    if reasons:
+        raise NotReady(f"Not ready: {', '.join(reasons)}.", failing=list(reasons))
 
 
-async def _answers(probe: Probe, request: Request) -> bool:
+async def _reason(probe: Probe, request: Request) -> str | None:
+    """Why it is not ready."""
     try:
         async with asyncio.timeout(probe.seconds):
             await probe.check(request)
-    except Exception:  # whatever it is, the answer is no; the log has the cause
-        logger.warning("probe failed", probe=probe.name, exc_info=True)
-        return False
-    return True
+    except Exception as error:  # whatever it is, the answer is no
+        return f"{type(error).__name__}: {error}".splitlines()[0][:REASON]
+    return None

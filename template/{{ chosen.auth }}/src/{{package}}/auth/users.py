@@ -38,9 +38,9 @@ class Unauthenticated(ServiceError):
         self.headers["WWW-Authenticate"] = f"Bearer{told}"
 
 
-def token_of(request: HTTPConnection) -> str:
+def token_of(connection: HTTPConnection) -> str:
     """The token that a request brings (RFC 6750, section 2.1); raises Unauthenticated."""
-    kind, _, token = request.headers.get("Authorization", "").partition(" ")
+    kind, _, token = connection.headers.get("Authorization", "").partition(" ")
     if kind.lower() != "bearer" or not token.strip():
         raise Unauthenticated
     return token.strip()

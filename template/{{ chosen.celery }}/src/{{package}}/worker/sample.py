@@ -3,7 +3,7 @@
 from http import HTTPStatus
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, Field
 
 from ..database.session import Session
@@ -19,9 +19,13 @@ class Steps(BaseModel, extra="forbid"):
 def add_sample(router: APIRouter, writer: GetViewer) -> None:
     @router.post("", status_code=HTTPStatus.ACCEPTED)
     async def create_job(
-        work: Steps, session: Session, user: Annotated[Viewer, Depends(writer)], answer: Response
+        work: Steps,
+        session: Session,
+        user: Annotated[Viewer, Depends(writer)],
+        request: Request,
+        answer: Response,
     ) -> JobCreated:
         """Start the sample job; `Location` is where to ask for it."""
         job_id = await enqueue(session, tasks.take_steps, {"steps": work.steps}, owner=user.id)
-        answer.headers["Location"] = f"/api/v1/jobs/{job_id}"
+        answer.headers["Location"] = request.url_for("read_job", job_id=job_id).path
         return JobCreated(id=job_id)

@@ -1,7 +1,6 @@
+import logging
 from functools import lru_cache
 
-from alembic.config import Config
-from alembic.script import ScriptDirectory
 from fastapi import Request
 from sqlalchemy import text
 
@@ -27,6 +26,10 @@ async def migrated(request: Request) -> None:
 
 @lru_cache
 def _expected() -> frozenset[str]:
+    logging.getLogger("alembic.runtime.plugins").setLevel(logging.WARNING)  # it would list them
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
+
     config = Config()
     config.set_main_option("script_location", MIGRATIONS)
     return frozenset(ScriptDirectory.from_config(config).get_heads())

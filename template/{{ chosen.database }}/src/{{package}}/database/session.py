@@ -7,9 +7,10 @@ from typing import Annotated, TypedDict
 
 import structlog
 from anyio import CancelScope
-from fastapi import Depends, FastAPI, Request
+from fastapi import Depends, FastAPI
 from sqlalchemy.exc import DBAPIError, TimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
+from starlette.requests import HTTPConnection
 
 from ..errors import ServiceError
 from ..settings import InvalidSettings
@@ -63,11 +64,11 @@ async def lifespan(app: FastAPI) -> AsyncGenerator[State]:
         await engine.dispose()
 
 
-async def get_sessions(request: Request) -> SessionMaker:  # a plain function would get a thread
+# Of an HTTPConnection, which a WebSocket is too; a plain function would get a thread.
+async def get_sessions(connection: HTTPConnection) -> SessionMaker:
     """Makes sessions that write, but for methods that only read."""
-    sessions: SessionMaker = (
-        request.state.readers if request.method in SAFE_METHODS else request.state.writers
-    )
+    only_reads = connection.scope.get("method") in SAFE_METHODS
+    sessions: SessionMaker = connection.state.readers if only_reads else connection.state.writers
     return sessions
 
 

@@ -13,7 +13,7 @@ SECONDS = 4
 
 def main() -> int:
     """0 if it answers as it should; what it says is printed."""
-    port = int(os.environ.get("UVICORN_PORT", "8000"))
+    port = int(os.environ.get("PORT") or 8000)
     try:
         with closing(HTTPConnection("127.0.0.1", port, timeout=SECONDS)) as api:
             api.request("GET", "/health/live")

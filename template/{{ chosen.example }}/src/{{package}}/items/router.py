@@ -19,10 +19,12 @@ Number = Annotated[int | None, Header(ge=0, lt=2**63)]
 
 
 @writes.post("", status_code=HTTPStatus.CREATED)
-async def create_item(new: ItemWrite, session: Session, answer: Response) -> ItemRead:
+async def create_item(
+    new: ItemWrite, session: Session, request: Request, answer: Response
+) -> ItemRead:
     """Make an item; `Location` is its path."""
     item = await service.create(session, new)
-    answer.headers["Location"] = f"/api/v1/items/{item.id}"
+    answer.headers["Location"] = request.url_for("read_item", item_id=item.id).path
     return _answer(item, answer)
 
 

@@ -3,10 +3,11 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import Depends, Request
+from fastapi import Depends
 from fastapi.openapi.models import HTTPBearer
 from fastapi.security.base import SecurityBase
 from sqlalchemy import select
+from starlette.requests import HTTPConnection
 
 from ...database.models import now
 from ...database.session import Sessions, transaction
@@ -16,9 +17,9 @@ from .models import Account, Login
 from .service import Accounts
 
 
-async def get_accounts(request: Request) -> Accounts:
+async def get_accounts(connection: HTTPConnection) -> Accounts:
     """The accounts, as they were opened with the service."""
-    accounts: Accounts = request.state.accounts
+    accounts: Accounts = connection.state.accounts
     return accounts
 
 
@@ -32,12 +33,12 @@ class Authenticate(SecurityBase):
         self.model = HTTPBearer(description="An access token, or an API key.")
         self.scheme_name = "Bearer"
 
-    async def __call__(self, request: Request, sessions: Sessions) -> User:
+    async def __call__(self, connection: HTTPConnection, sessions: Sessions) -> User:
         """Who sent the request; raises Unauthenticated. Only an API key takes a query."""
-        token = token_of(request)
+        token = token_of(connection)
         if token.startswith(keys.MARK):
             return await keys.user_of(sessions, token)
-        return (await get_accounts(request)).tokens.user(token)
+        return (await get_accounts(connection)).tokens.user(token)
 
 
 authenticate = Authenticate()

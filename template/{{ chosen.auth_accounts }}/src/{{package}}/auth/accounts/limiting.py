@@ -8,12 +8,12 @@ from ipaddress import IPv4Address, ip_address, ip_network
 from time import time
 
 import structlog
-from fastapi import Request
 from limits import RateLimitItem
 from limits.aio.storage import MemoryStorage, RedisStorage
 from limits.aio.strategies import MovingWindowRateLimiter
 from limits.errors import ConfigurationError, StorageError
 from pydantic import SecretStr
+from starlette.requests import HTTPConnection
 
 from ...errors import ServiceError
 from ...settings import InvalidSettings
@@ -84,13 +84,12 @@ def _storage(address: str) -> MemoryStorage | RedisStorage:
         raise InvalidSettings("AUTH_LIMITS_URL: it is no URL like redis://host:6379/0") from None
 
 
-async def client_of(request: Request) -> str:
+async def client_of(connection: HTTPConnection) -> str:
     """Who sent a request, as far as the server can tell: by its address.
 
-    Behind a proxy that is the proxy's, unless FORWARDED_ALLOW_IPS names it: uvicorn believes what
-    those say, and nobody else.
+    Behind a proxy that is the proxy's, unless APP_TRUSTED_PROXIES names it.
     """
-    host = request.client.host if request.client else ""
+    host = connection.client.host if connection.client else ""
     try:
         address = ip_address(host)
     except ValueError:

@@ -1,9 +1,9 @@
 """From the token of a request to its user."""
 
-from fastapi import Request
 from fastapi.openapi.models import OpenIdConnect
 from fastapi.security.base import SecurityBase
 from joserfc.jwt import Claims
+from starlette.requests import HTTPConnection
 
 from ..tokens import UnknownKey, Verifier, words
 from ..users import Forbidden, Unauthenticated, User, token_of
@@ -55,9 +55,9 @@ class Authentication:
         return words(found) if self._roles_claim else frozenset()
 
 
-def authentication_of(request: Request) -> Authentication:
+def authentication_of(connection: HTTPConnection) -> Authentication:
     """What the service accepts, as it was opened with it."""
-    authentication: Authentication = request.state.authentication
+    authentication: Authentication = connection.state.authentication
     return authentication
 
 
@@ -73,9 +73,9 @@ class Authenticate(SecurityBase):
         described = {"openIdConnectUrl": url, "x-defaultClientId": client_id}
         self.model = OpenIdConnect.model_validate(described)
 
-    async def __call__(self, request: Request) -> User:
+    async def __call__(self, connection: HTTPConnection) -> User:
         """Who sent the request; raises Unauthenticated, Forbidden or ProviderUnavailable."""
-        return await authentication_of(request).user(token_of(request))
+        return await authentication_of(connection).user(token_of(connection))
 
 
 authenticate = Authenticate()
