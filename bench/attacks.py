@@ -12,13 +12,15 @@ import subprocess
 import sys
 import tempfile
 import urllib.request
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from http.client import HTTPConnection, HTTPException
 from multiprocessing import get_context
+from multiprocessing.connection import Connection as PipeEnd
 from pathlib import Path
 from statistics import quantiles
 from time import monotonic, perf_counter, sleep
+from typing import NamedTuple
 
 from measure import Ratio
 from new_service.system.variables import chosen
@@ -118,7 +120,8 @@ class _Victim:
 
 def _percentile(port: int, seconds: float = SECONDS) -> float:
     """The 95th, in milliseconds, of a client that asks again and again."""
-    took, end = [], monotonic() + seconds
+    took: list[float] = []
+    end = monotonic() + seconds
     client = HTTPConnection("127.0.0.1", port, timeout=LONGEST)
     while monotonic() < end or len(took) < 2:
         started = perf_counter()
@@ -148,7 +151,7 @@ class _Target:
         self.job = self._post("/jobs", {"steps": 1})["id"]
         self.sizes: dict[str, int] = {}
 
-    def _post(self, path: str, given: dict[str, object] | dict[str, str]) -> dict[str, str]:
+    def _post(self, path: str, given: Mapping[str, object]) -> dict[str, str]:
         request = urllib.request.Request(
             f"http://127.0.0.1:{self.port}{API}{path}",
             json.dumps(given).encode(),
@@ -175,7 +178,7 @@ class _Target:
             os.kill(process.pid or 0, signal.SIGINT)
             process.join()
 
-    def _attack(self, name: str, pipe: "object") -> None:
+    def _attack(self, name: str, pipe: PipeEnd) -> None:
         sizes = self.sizes
 
         async def client(number: int) -> None:
@@ -184,19 +187,19 @@ class _Target:
                 with suppress(OSError, asyncio.IncompleteReadError):
                     reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
                     with closing(writer):
-                        await ATTACKS[name](self, reader, writer, number)
+                        await ATTACKS[name](self, Connection(reader, writer, number))
                 await asyncio.sleep(1)
 
         async def all_at_once() -> None:
             everybody = asyncio.gather(*(client(number) for number in range(CLIENTS)))
             await asyncio.sleep(1)
-            pipe.send(None)  # type: ignore[attr-defined]
+            pipe.send(None)
             await everybody
 
         with suppress(KeyboardInterrupt):
             asyncio.run(all_at_once())
         told = ", ".join(f"{size:,} bytes: {status}" for status, size in sizes.items())
-        pipe.send(f"largest answers: {told or 'none'}")  # type: ignore[attr-defined]
+        pipe.send(f"largest answers: {told or 'none'}")
 
     def head(self, method: str, path: str, *headers: str) -> bytes:
         lines = (f"{method} {path} HTTP/1.1", "Host: full", *headers, "", "")
@@ -212,42 +215,38 @@ class _Target:
         self.sizes[status[9:]] = max(known, len(head) + len(body))
 
 
-Reader, Writer = asyncio.StreamReader, asyncio.StreamWriter
-Attack = Callable[[_Target, Reader, Writer, int], Awaitable[None]]
+class Connection(NamedTuple):
+    """That of an attacker, who has a number."""
+
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+    number: int
+
+
+Attack = Callable[[_Target, Connection], Awaitable[None]]
 
 
 def _again(make: Callable[[_Target, int], bytes]) -> Attack:
     """A request a second."""
 
-    async def attack(target: _Target, reader: Reader, writer: Writer, number: int) -> None:
-        request = make(target, number)
+    async def attack(target: _Target, peer: Connection) -> None:
+        request = make(target, peer.number)
         while True:
             due = monotonic() + 1
-            writer.write(request)
-            await writer.drain()
-            await target.answer(reader)
+            peer.writer.write(request)
+            await peer.writer.drain()
+            await target.answer(peer.reader)
             await asyncio.sleep(due - monotonic())
 
     return attack
 
 
-def _json(path: str, body: bytes, method: str = "POST") -> Attack:
-    def request(target: _Target, number: int) -> bytes:
+def _json(path: str, body: bytes, *, by_a_user: bool = False) -> Attack:
+    def request(target: _Target, _number: int) -> bytes:
         length = f"Content-Length: {len(body)}"
-        head = target.head(method, f"{API}{path}", "Content-Type: application/json", length)
-        return head + body
-
-    return _again(request)
-
-
-def _of_a_user(path: str, body: bytes) -> Attack:
-    def request(target: _Target, number: int) -> bytes:
-        fields = (
-            "Content-Type: application/json",
-            f"Content-Length: {len(body)}",
-            f"Authorization: Bearer {target.token}",
-        )
-        return target.head("POST", f"{API}{path}", *fields) + body
+        token = f"Authorization: Bearer {target.token if by_a_user else 'none'}"
+        json_type = "Content-Type: application/json"
+        return target.head("POST", f"{API}{path}", json_type, length, token) + body
 
     return _again(request)
 
@@ -261,26 +260,26 @@ def _unread(path: str, *, read: bool = False, websocket: bool = False) -> Attack
         "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
     )
 
-    async def attack(target: _Target, reader: Reader, writer: Writer, number: int) -> None:
+    async def attack(target: _Target, peer: Connection) -> None:
         fields = upgrade if websocket else (f"Authorization: Bearer {target.token}",)
-        writer.write(target.head("GET", path.format(job=target.job), *fields))
+        peer.writer.write(target.head("GET", path.format(job=target.job), *fields))
+        await target.answer(peer.reader)
         if not read:
             await asyncio.Event().wait()
-        await target.answer(reader)
-        while await reader.read(65536):
+        while await peer.reader.read(65536):
             pass
 
     return attack
 
 
-def _slow(target_head: Callable[[_Target], bytes], drop: bytes) -> Attack:
+def _slow(head: Callable[[_Target], bytes], drop: bytes) -> Attack:
     """Send a bit of a request ten times a second, and never all of it."""
 
-    async def attack(target: _Target, reader: Reader, writer: Writer, number: int) -> None:
-        writer.write(target_head(target))
-        while not writer.is_closing():
-            writer.write(drop)
-            await writer.drain()
+    async def attack(target: _Target, peer: Connection) -> None:
+        peer.writer.write(head(target))
+        while not peer.reader.at_eof():
+            peer.writer.write(drop)
+            await peer.writer.drain()
             await asyncio.sleep(0.1)
 
     return attack
@@ -316,7 +315,7 @@ ATTACKS: dict[str, Attack] = {
     "deep JSON of 1 MB to /login": _json("/auth/login", b"[" * LARGE),
     "1 MB to /items, no token": _json("/items", _keys(LARGE)),
     "60 kB to /items, no token": _json("/items", _keys(60_000)),
-    "unknown keys, 60 kB, of a user": _of_a_user("/items", _keys(60_000)),
+    "unknown keys, 60 kB, of a user": _json("/items", _keys(60_000), by_a_user=True),
     "logins from 200 addresses": _again(_login),
     "5,000 headers": _again(
         lambda target, _: target.head(

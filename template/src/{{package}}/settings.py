@@ -52,6 +52,6 @@ class Settings(EnvironmentSettings, env_prefix="APP_"):
 
     docs: bool = True
     cors_origins: CommaSeparated = []
-    max_body_size: int = Field(default=1_048_576, gt=0)
+    max_body_size: int = Field(default=65_536, gt=0)
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "json", "pretty"] = "auto"
