@@ -1,4 +1,4 @@
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from http import HTTPStatus
 from uuid import UUID
 
@@ -88,10 +88,11 @@ async def stream_all(sessions: SessionMaker) -> AsyncIterator[Item]:
         batch = await _read(sessions, statement.where(Item.id > batch[-1].id))
 
 
-async def _read(sessions: SessionMaker, statement: Select[Item]) -> Sequence[Item]:
+async def _read(sessions: SessionMaker, statement: Select[Item]) -> list[Item]:
     with CancelScope(shield=True):  # see StreamingSession
         async with transaction(sessions) as session:
-            return (await session.scalars(statement)).all()
+            batch = list(await session.scalars(statement))
+    return batch
 
 
 async def list_page(session: AsyncSession, query: ItemQuery) -> tuple[list[Item], str | None]:
