@@ -103,8 +103,10 @@ class _Victim:
             _percentile(port, seconds=1)
             idle = _percentile(port)
             with self._reporting(), target.attacked(name) as told:
+                begun, used = monotonic(), _used(process)
                 busy = _percentile(port)
-            self.answers = told()
+                used = (_used(process) - used) / (monotonic() - begun)
+            self.answers = f"{told()}; the server was busy {used:.0%} of the time"
             os.kill(process, signal.SIGKILL)  # it may be busy with what it was sent for minutes
         return busy, idle
 
@@ -138,6 +140,12 @@ def _percentile(port: int, seconds: float = SECONDS) -> float:
         sleep(0.005)
     client.close()
     return quantiles(took, n=20)[-1] * 1000
+
+
+def _used(process: int) -> float:
+    """The seconds of a processor that a process has used."""
+    spent = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[11:13]
+    return sum(map(int, spent)) / os.sysconf("SC_CLK_TCK")
 
 
 class _Target:
