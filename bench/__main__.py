@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+from attacks import attacks
 from auth import auth, timing
 from command import create, help_of_the_command
 from database import items
@@ -21,6 +22,7 @@ BENCHMARKS = {
     "items": items,
     "auth": auth,
     "timing": timing,
+    "attacks": attacks,
     "jobs": jobs,
     "smoke": smoke,
 }

@@ -358,7 +358,7 @@ def test_nobody_registers_as_more_than_they_are(client: httpx2.Client, more: str
     assert me.json().items() >= {"is_admin": False, "scopes": []}.items()
 
 
-@pytest.mark.parametrize(("length", "status"), [(129, 422), (100_000, 422), (2_000_000, 413)])
+@pytest.mark.parametrize(("length", "status"), [(129, 422), (1000, 422), (2_000_000, 413)])
 @pytest.mark.parametrize("path", ["register", "login"])
 def test_an_oversized_password_is_never_hashed(
     client: httpx2.Client, path: str, length: int, status: int

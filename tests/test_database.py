@@ -168,7 +168,7 @@ def test_service_recovers_when_its_database_comes_back(
             listed = client.get(ITEMS).json()["items"]
             assert [item["name"] for item in listed] == ["pen", "pencil"]
             ours = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'shop'"
-            assert int(server.ask(url, ours)) <= 3
+            assert int(server.ask(url, ours)) <= 3 + 1  # that of readiness
 
 
 WRITERS, ROUNDS = 50, 2

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import quote
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import (
@@ -20,6 +21,10 @@ from starlette.responses import Response
 from starlette.routing import Match
 
 MEDIA_TYPE = "application/problem+json"
+# How many errors of a request are told, and how many characters of each: an answer must not grow
+# with what was sent.
+MOST, LONGEST = 10, 200
+FRAGMENT = "!$&'()*+,;=:@?"  # what RFC 3986 lets stand in one, besides letters and the like
 
 
 class ServiceError(Exception):
@@ -117,10 +122,24 @@ def install(app: FastAPI) -> None:
     async def invalid_request(request: HTTPConnection, error: ValidationException) -> Response:
         # Neither the input nor the context is repeated: both may hold what the client keeps secret.
         errors = [
-            {"pointer": "#/" + "/".join(map(str, each["loc"])), "detail": each["msg"]}
-            for each in error.errors()
+            {"pointer": pointer(*each["loc"]), "detail": each["msg"][:LONGEST]}
+            for each in error.errors()[:MOST]
         ]
         return problem(422, "The request is not valid.", members={"errors": errors})
+
+
+def pointer(*location: str | int) -> str:
+    """A JSON pointer as the fragment of a URI (RFC 6901, section 6).
+
+    If it would be too long, it ends above what it should point at.
+    """
+    found = "#"
+    for each in location:
+        escaped = str(each)[:LONGEST].replace("~", "~0").replace("/", "~1")
+        found, above = f"{found}/{quote(escaped, FRAGMENT, errors='replace')}", found
+        if len(found) > LONGEST:
+            return above
+    return found
 
 
 def allowed_methods(request: Request) -> set[str]:

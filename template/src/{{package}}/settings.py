@@ -137,6 +137,6 @@ class Settings(EnvironmentSettings, env_prefix="APP_"):
     cors_origins: Annotated[list[Origin], NoDecode, BeforeValidator(split)] = []
     root_path: str = Field(default="", pattern=r"^(/[\w.~-]+)*$", description="such as /shop")
     trusted_proxies: Annotated[list[Network], NoDecode, BeforeValidator(split)] = []
-    max_body_size: int = Field(default=1_048_576, gt=0)
+    max_body_size: int = Field(default=65_536, gt=0)
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "json", "pretty"] = "auto"

@@ -178,7 +178,7 @@ def test_a_wrong_item_is_refused(client: TestClient, body: dict[str, object]) ->
     assert names(client) == []
 
 
-@pytest.mark.parametrize("content", ["[" * 100_000, "{", '{"name": "\\ud800"}', "\xff"])
+@pytest.mark.parametrize("content", ["[" * 50_000, "{", '{"name": "\\ud800"}', "\xff"])
 def test_a_body_that_is_no_item_is_refused(client: TestClient, content: str) -> None:
     response = client.post(
         ITEMS, content=content.encode("latin-1"), headers={"Content-Type": "application/json"}

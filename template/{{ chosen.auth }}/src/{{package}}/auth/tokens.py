@@ -1,7 +1,7 @@
 """Access tokens: JSON Web Tokens (RFC 7519), in the profile of RFC 9068."""
 
 from collections.abc import Collection, Mapping
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import structlog
 from joserfc import jwt
@@ -9,6 +9,7 @@ from joserfc.errors import ExpiredTokenError
 from joserfc.jwk import GuestProtocol, Key
 from joserfc.jws import JWSRegistry
 from joserfc.jwt import Claims, JWTClaimsRegistry
+from pydantic import BaseModel, Field
 from pydantic_core import to_json
 
 from .users import Unauthenticated
@@ -25,6 +26,15 @@ class UnknownKey(Exception):
 
 class WrongType(Exception):
     """A token of another type, such as an ID token."""
+
+
+class Form(BaseModel):
+    """The form of the claims that are used: a service may not sign what another one writes."""
+
+    # OpenID Connect Core 1.0, section 2; PostgreSQL stores no NUL character.
+    sub: Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[^\x00]*$")]
+    scope: str | list[str] | None = None
+    scp: str | list[str] | None = None
 
 
 class _Signed(NamedTuple):
@@ -60,7 +70,6 @@ class Verifier:
             leeway=leeway,
             iss={"essential": True, "value": issuer},
             aud={"essential": True, "value": audience},
-            sub={"essential": True},
             exp={"essential": True},
         )
 
@@ -95,6 +104,7 @@ class Verifier:
         decoded = jwt.decode(token, find, registry=self._jws)
         if str(decoded.header.get("typ")).lower() not in self._types:
             raise WrongType
+        Form.model_validate(decoded.claims)
         to_json(decoded.claims)  # what cannot be written again would fail in an answer
         if len(self._verified) >= REMEMBERED:
             self._verified.clear()

@@ -26,6 +26,10 @@ class User:
         """Whether the user has `scope`; an administrator has every one."""
         return scope in self.scopes or ADMIN in self.roles
 
+    def has(self, role: str) -> bool:
+        """Whether the user has `role`; an administrator has every one."""
+        return role in self.roles or ADMIN in self.roles
+
 
 class Unauthenticated(ServiceError):
     """No token, or one that is not valid; the header is that of RFC 6750, section 3."""

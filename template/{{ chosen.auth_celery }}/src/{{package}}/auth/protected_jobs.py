@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 from sqlalchemy import select
 
 from ..database.session import Session
+from ..strict import Strict
 from ..worker.models import Job
 from ..worker.router import job_routes
 from ..worker.schemas import JobRead, JobState, Viewer
@@ -37,7 +38,7 @@ class JobListed(JobRead):
     ended_at: datetime | None
 
 
-class JobQuery(BaseModel, extra="forbid"):
+class JobQuery(Strict):
     """Which jobs to list, the newest first. `before` is the last id of the page before."""
 
     state: JobState | None = None

@@ -4,15 +4,16 @@ from http import HTTPStatus
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from ..database.session import Session
+from ..strict import Strict
 from . import tasks
 from .jobs import enqueue
 from .schemas import GetViewer, JobCreated, Viewer
 
 
-class Steps(BaseModel, extra="forbid"):
+class Steps(Strict):
     steps: int = Field(ge=1, le=1000, strict=True)
 
 

@@ -11,9 +11,9 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from .settings import DatabaseSettings
 
 
-def create_engine(settings: DatabaseSettings) -> AsyncEngine:
-    """An engine for the database of `settings`; nothing connects yet."""
-    engine = create_async_engine(settings.address, **arguments(settings))
+def create_engine(settings: DatabaseSettings, **options: Any) -> AsyncEngine:  # noqa: ANN401
+    """An engine for the database of `settings`, which `options` change; nothing connects yet."""
+    engine = create_async_engine(settings.address, **(arguments(settings) | options))
     prepare(engine.sync_engine)
     event.listen(engine.sync_engine, "begin", partial(_on_begin, settings.statement_timeout))
     return engine

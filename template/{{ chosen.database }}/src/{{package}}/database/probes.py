@@ -1,23 +1,41 @@
 import logging
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from functools import lru_cache
+from typing import TypedDict
 
-from fastapi import Request
+from fastapi import FastAPI, Request
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from ..health.probes import Probe
+from .engine import create_engine
+from .settings import DatabaseSettings
 
 MIGRATIONS = f"{__package__}:migrations"
 
 
+class State(TypedDict):
+    probing: AsyncEngine
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncGenerator[State]:
+    """Keep one connection for the probes: that requests have all others is no outage."""
+    engine = create_engine(DatabaseSettings.load(), pool_size=1, max_overflow=0)
+    yield {"probing": engine}
+    await engine.dispose()
+
+
 async def answers(request: Request) -> None:
     """Raises if the database does not."""
-    async with request.state.engine.connect() as connection:
+    async with request.state.probing.connect() as connection:
         await connection.execute(text("SELECT 1"))
 
 
 async def migrated(request: Request) -> None:
     """Raises if a migration of this version has not run."""
-    async with request.state.engine.connect() as connection:
+    async with request.state.probing.connect() as connection:
         recorded = await connection.scalars(text("SELECT version_num FROM alembic_version"))
         missing = _expected() - set(recorded)
     if missing:

@@ -2,6 +2,7 @@
 
 from fastapi import APIRouter
 
-from .session import lifespan
+from . import probes, session
 
-router = APIRouter(lifespan=lifespan)
+router = APIRouter(lifespan=session.lifespan)
+router.include_router(APIRouter(lifespan=probes.lifespan))

@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
-from ..database.session import Session, Sessions, StreamingSession
+from ..database.session import Session, Sessions
 from . import feed, service
 from .models import Item
 from .schemas import ItemChangeRead, ItemPage, ItemPatch, ItemQuery, ItemRead, ItemWrite
@@ -36,9 +36,9 @@ async def list_items(query: Annotated[ItemQuery, Query()], session: Session) -> 
 
 
 @reads.get("/export")
-async def export_items(session: StreamingSession) -> AsyncIterable[ItemRead]:
+async def export_items(sessions: Sessions) -> AsyncIterable[ItemRead]:
     """All items as JSON Lines, read from the database as fast as the client takes them."""
-    async for item in service.stream_all(session):
+    async for item in service.stream_all(sessions):
         yield ItemRead.model_validate(item)
 
 

@@ -4,6 +4,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, BeforeValidator, Field
 
+from ..strict import Strict
 from .models import Change
 
 
@@ -18,7 +19,7 @@ Note = Annotated[str, Field(max_length=1000, pattern=r"^[^\x00]*$")]
 Quantity = Annotated[int, Field(ge=0, le=1_000_000_000, strict=True), BeforeValidator(_whole)]
 
 
-class ItemWrite(BaseModel, extra="forbid"):
+class ItemWrite(Strict):
     """An item as a client sends it."""
 
     name: Name
@@ -26,7 +27,7 @@ class ItemWrite(BaseModel, extra="forbid"):
     quantity: Quantity = 0
 
 
-class ItemPatch(BaseModel, extra="forbid"):
+class ItemPatch(Strict):
     """What to change of an item; null leaves a field as it is."""
 
     name: Name | None = None
@@ -46,7 +47,7 @@ class ItemRead(BaseModel, from_attributes=True):
     updated_at: datetime
 
 
-class ItemQuery(BaseModel, extra="forbid"):
+class ItemQuery(Strict):
     """Which items to list; ids sort by age. `cursor` is `next` of the page before."""
 
     name_contains: Name | None = None

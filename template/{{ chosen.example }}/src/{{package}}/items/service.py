@@ -3,14 +3,16 @@ from http import HTTPStatus
 from uuid import UUID
 
 from anyio import CancelScope
-from sqlalchemy import func, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from ..database.session import SessionMaker, transaction
 from ..errors import ServiceError
 from .models import Change, Item, ItemChange
 from .pages import behind, cursor_of
 from .schemas import ItemPatch, ItemQuery, ItemWrite
 
+AT_ONCE = 500
 FEED_LOCK = 0x6974656D  # any number that nothing else in this database locks
 
 
@@ -73,19 +75,24 @@ async def _record(session: AsyncSession, item: Item, change: Change) -> Item:
     return item
 
 
-async def stream_all(session: AsyncSession) -> AsyncIterator[Item]:
-    """Every item, some hundreds at a time, so that memory stays small however many there are."""
-    statement = select(Item).order_by(Item.id).execution_options(yield_per=500)
-    with CancelScope(shield=True):  # see StreamingSession
-        batches = (await session.stream_scalars(statement)).partitions()
-    while True:
-        with CancelScope(shield=True):
-            batch = await anext(batches, None)
-        for item in batch or []:
+async def stream_all(sessions: SessionMaker) -> AsyncIterator[Item]:
+    """Every item, some hundreds at a time, so that memory stays small however many there are.
+
+    No connection is held while a client reads them: slow ones would soon have all that there are.
+    """
+    statement = select(Item).order_by(Item.id).limit(AT_ONCE)
+    batch = await _read(sessions, statement)
+    while batch:
+        for item in batch:
             yield item
-            session.expunge(item)
-        if batch is None:
-            return
+        batch = await _read(sessions, statement.where(Item.id > batch[-1].id))
+
+
+async def _read(sessions: SessionMaker, statement: Select[Item]) -> list[Item]:
+    with CancelScope(shield=True):  # see StreamingSession
+        async with transaction(sessions) as session:
+            batch = list(await session.scalars(statement))
+    return batch
 
 
 async def list_page(session: AsyncSession, query: ItemQuery) -> tuple[list[Item], str | None]:

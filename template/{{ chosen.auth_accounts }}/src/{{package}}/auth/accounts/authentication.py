@@ -44,13 +44,21 @@ class Authenticate(SecurityBase):
 authenticate = Authenticate()
 
 
+def uuid_of(claim: object) -> UUID:
+    """An id in a token; raises Unauthenticated if it is not one."""
+    try:
+        return UUID(str(claim))
+    except ValueError:
+        raise Unauthenticated("The token is not valid.") from None
+
+
 async def get_fresh_user(
     user: Annotated[User, Depends(authenticate)], sessions: Sessions
 ) -> Account:
     """The account of the user, if it and the login are still there; raises Unauthenticated."""
-    statement = select(Account).where(Account.id == UUID(user.id))
+    statement = select(Account).where(Account.id == uuid_of(user.id))
     if "sid" in user.claims:
-        login_id = UUID(str(user.claims["sid"]))
+        login_id = uuid_of(user.claims["sid"])
         statement = statement.join(Login, Login.account_id == Account.id).where(
             Login.id == login_id, Login.expires_at > now()
         )
@@ -69,7 +77,7 @@ async def get_login_id(user: Annotated[User, Depends(authenticate)]) -> UUID:
     """The login of the user; raises Forbidden for API keys, which are not to manage accounts."""
     if "sid" not in user.claims:
         raise Forbidden("An API key cannot do this: log in.")
-    return UUID(str(user.claims["sid"]))
+    return uuid_of(user.claims["sid"])
 
 
 LoginId = Annotated[UUID, Depends(get_login_id)]

@@ -13,7 +13,7 @@ from ...health.probes import Probe
 from ..dependencies import CurrentUser
 from ..users import denied
 from . import keys, logins
-from .authentication import FreshUser, LoginId, Opened, get_accounts
+from .authentication import FreshUser, LoginId, Opened, get_accounts, uuid_of
 from .limiting import Limiter, client_of
 from .models import Login
 from .passwords import Passwords
@@ -61,7 +61,11 @@ async def _keep_out_of_caches(answer: Response) -> None:
 
 
 router = APIRouter(
-    prefix="/auth", tags=["auth"], lifespan=lifespan, dependencies=[Depends(_keep_out_of_caches)]
+    prefix="/auth",
+    tags=["auth"],
+    lifespan=lifespan,
+    dependencies=[Depends(_keep_out_of_caches)],
+    max_body_size=2048,  # bytes: it is read before anybody knows whose it is
 )
 own = APIRouter(responses=denied)
 
@@ -99,7 +103,7 @@ async def refresh(given: Refresh, accounts: Opened, sessions: Sessions, client: 
 @own.post("/logout", status_code=HTTPStatus.NO_CONTENT)
 async def log_out(user: CurrentUser, login_id: LoginId, session: Session) -> None:
     """End this login; its access token expires within minutes."""
-    await logins.revoke(session, UUID(user.id), Login.id == login_id)
+    await logins.revoke(session, uuid_of(user.id), Login.id == login_id)
 
 
 @own.post("/logout-everywhere", status_code=HTTPStatus.NO_CONTENT)
@@ -114,7 +118,7 @@ async def read_me(account: FreshUser) -> AccountRead:
     return AccountRead.model_validate(account)
 
 
-@own.put("/password", status_code=HTTPStatus.NO_CONTENT)
+@own.put("/password", status_code=HTTPStatus.NO_CONTENT, max_body_size=4096)
 async def change_password(
     change: PasswordChange,
     accounts: Opened,
@@ -145,7 +149,7 @@ async def revoke_login(
         raise LoginNotFound(f"There is no login {session_id}.")
 
 
-@own.post("/keys", status_code=HTTPStatus.CREATED)
+@own.post("/keys", status_code=HTTPStatus.CREATED, max_body_size=16_384)
 async def create_key(
     new: KeyWrite, user: CurrentUser, account: FreshUser, login_id: LoginId, session: Session
 ) -> KeyCreated:

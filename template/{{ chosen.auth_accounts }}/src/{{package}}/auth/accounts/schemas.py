@@ -2,16 +2,16 @@ from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, Field
 
-# A pattern instead of EmailStr, which refuses domains that are fine in a company's own network.
+from ...strict import Strict
+
+# A pattern instead of EmailStr, which refuses domains that are fine in a company's own network. In
+# small letters only afterwards: those of a Kelvin sign are a k, and so another address.
 Email = Annotated[
     str,
-    StringConstraints(
-        max_length=254,
-        to_lower=True,
-        pattern=r"^[A-Za-z0-9._%+'-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*$",
-    ),
+    Field(max_length=254, pattern=r"^[A-Za-z0-9._%+'-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*$"),
+    AfterValidator(str.lower),
 ]
 # An upper bound, since hashing takes longer for longer ones.
 Password = Annotated[str, Field(max_length=128)]
@@ -21,7 +21,7 @@ Scope = Annotated[str, Field(max_length=100, pattern=r"^[\x21\x23-\x2B\x2D-\x5B\
 Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00]*$")]
 
 
-class Registration(BaseModel, extra="forbid"):
+class Registration(Strict):
     email: Email
     password: NewPassword
 
@@ -32,16 +32,16 @@ class Registered(BaseModel):
     email: str
 
 
-class Credentials(BaseModel, extra="forbid"):
+class Credentials(Strict):
     email: Email
     password: Password
 
 
-class Refresh(BaseModel, extra="forbid"):
+class Refresh(Strict):
     refresh_token: str = Field(max_length=200)
 
 
-class PasswordChange(BaseModel, extra="forbid"):
+class PasswordChange(Strict):
     current_password: Password
     new_password: NewPassword
 
@@ -74,7 +74,7 @@ class LoginRead(BaseModel, from_attributes=True):
     is_current: bool = False
 
 
-class KeyWrite(BaseModel, extra="forbid"):
+class KeyWrite(Strict):
     """A new API key; its scopes are among those of the account."""
 
     name: Name

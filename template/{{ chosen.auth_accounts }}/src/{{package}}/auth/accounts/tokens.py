@@ -52,7 +52,8 @@ class AccessTokens:
             claims = self._verifier.verify(token, self._keys)
         except UnknownKey:
             raise Unauthenticated("The token is not valid.") from None
-        return User(claims["sub"], words(claims["scope"]), words(claims["roles"]), claims)
+        scopes, roles = words(claims.get("scope")), words(claims.get("roles"))
+        return User(claims["sub"], scopes, roles, claims)
 
 
 def _key(secret: str) -> OctKey:
