@@ -72,12 +72,12 @@ class Description:
         part = self.parts.setdefault(where, part)
         part.must |= {"be there": True} if required else {}
         part.must |= {key: schema[key] for key in DEMANDS & schema.keys()}
-        parts = [part for key in ("allOf", "anyOf", "oneOf") for part in schema.get(key, [])]
-        for each in parts:
+        choices = [each for key in ("allOf", "anyOf", "oneOf") for each in schema.get(key, [])]
+        for each in choices:
             self._schema(each, where, part, False, above)
         if values := schema.get("enum", [schema["const"]] if "const" in schema else []):
             part.may |= {f"{_type(value)} {value!r}" for value in values}
-        elif not parts:
+        elif not choices:
             types = schema.get("type", ANYTHING)
             part.may |= {types} if isinstance(types, str) else set(types)
         if schema.get("additionalProperties") is False:
