@@ -8,6 +8,7 @@ from sqlalchemy.exc import ArgumentError
 from ..settings import EnvironmentSettings
 
 FORM = re.compile(r"(?P<dialect>\w+)(\+\w+)?:(?P<rest>//.*)")
+UNREADABLE = (ArgumentError, ValueError)
 NO_URL = "it is no URL like postgresql://user:password@host/name"
 
 
@@ -26,7 +27,7 @@ def _address(url: str) -> URL:
 def _sqlite(rest: str) -> URL:
     try:
         address = make_url(f"sqlite+aiosqlite:{rest}")
-    except (ArgumentError, ValueError):
+    except UNREADABLE:
         raise ValueError("it is no URL like sqlite:///data/database.db") from None
     if address.database in {None, "", ":memory:"}:
         raise ValueError("SQLite needs a file here, as in sqlite:///data/database.db")
