@@ -3,7 +3,7 @@ from http import HTTPStatus
 from uuid import UUID
 
 from anyio import CancelScope
-from sqlalchemy import Select, func, select
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from ..database.session import SessionMaker, transaction
