@@ -35,10 +35,16 @@ async def list_items(query: Annotated[ItemQuery, Query()], session: Session) -> 
     return ItemPage.model_validate({"items": items, "next": following})
 
 
+async def _first(sessions: Sessions) -> list[Item]:
+    return await service.read_batch(sessions)  # fails while there can be another answer
+
+
 @reads.get("/export")
-async def export_items(sessions: Sessions) -> AsyncIterable[ItemRead]:
+async def export_items(
+    sessions: Sessions, first: Annotated[list[Item], Depends(_first)]
+) -> AsyncIterable[ItemRead]:
     """All items as JSON Lines, read from the database as fast as the client takes them."""
-    async for item in service.stream_all(sessions):
+    async for item in service.stream_all(sessions, first):
         yield ItemRead.model_validate(item)
 
 

@@ -3,7 +3,7 @@ from http import HTTPStatus
 from uuid import UUID
 
 from anyio import CancelScope
-from sqlalchemy import Select, func, select
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from ..database.session import SessionMaker, transaction
@@ -75,24 +75,26 @@ async def _record(session: AsyncSession, item: Item, change: Change) -> Item:
     return item
 
 
-async def stream_all(sessions: SessionMaker) -> AsyncIterator[Item]:
-    """Every item, some hundreds at a time, so that memory stays small however many there are.
-
-    No connection is held while a client reads them: slow ones would soon have all that there are.
-    """
+async def read_batch(sessions: SessionMaker, after: UUID | None = None) -> list[Item]:
+    """Some hundreds of items, the oldest, or those behind the one with the id `after`."""
     statement = select(Item).order_by(Item.id).limit(AT_ONCE)
-    batch = await _read(sessions, statement)
-    while batch:
-        for item in batch:
-            yield item
-        batch = await _read(sessions, statement.where(Item.id > batch[-1].id))
-
-
-async def _read(sessions: SessionMaker, statement: Select[Item]) -> list[Item]:
+    if after is not None:
+        statement = statement.where(Item.id > after)
     with CancelScope(shield=True):  # see StreamingSession
         async with transaction(sessions) as session:
             batch = list(await session.scalars(statement))
     return batch
+
+
+async def stream_all(sessions: SessionMaker, batch: list[Item]) -> AsyncIterator[Item]:
+    """The items of `batch` and all behind them; memory stays small however many there are.
+
+    No connection is held while a client reads them: slow ones would soon have all that there are.
+    """
+    while batch:
+        for item in batch:
+            yield item
+        batch = await read_batch(sessions, batch[-1].id)
 
 
 async def list_page(session: AsyncSession, query: ItemQuery) -> tuple[list[Item], str | None]:
