@@ -3,42 +3,13 @@
 from __future__ import annotations
 
 import shutil
-import sqlite3
-import subprocess
-import warnings
-from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from copier import VcsRef, run_update
-from copier.errors import MissingFileWarning
 
 from conftest import COMMAND, UV, copy_template, on_sqlite, repository, run
+from migrating import REFERENCE, Shop
 
-ORDERS = """
-from uuid import UUID
-
-from fastapi import APIRouter
-from sqlalchemy import ForeignKey
-from sqlalchemy.orm import Mapped, mapped_column
-
-from ..database.models import Base, UUIDKey
-
-router = APIRouter(prefix="/orders")
-
-
-class Order(Base):
-    __tablename__ = "orders"
-
-    id: Mapped[UUIDKey]
-    amount: Mapped[int]
-"""
-REFERENCE = """\
-    item_id: Mapped[UUID | None] = mapped_column(
-        ForeignKey("items.id", ondelete="CASCADE")
-    )
-"""
 SECOND = '''"""add a colour"""
 
 import sqlalchemy as sa
@@ -69,78 +40,6 @@ INSERT INTO items VALUES
 ORDER_OF_ITEM = """
 INSERT INTO orders VALUES
 ('00000000000000000000000000000003', 9, '00000000000000000000000000000002')"""
-
-
-@dataclass
-class Shop:
-    """A service with its owner: what they do, on one database."""
-
-    folder: Path
-    python: Path
-    url: str
-
-    def alembic(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """What `poe migrate` and `poe migration` run."""
-        env = {"DATABASE_URL": self.url, "PYTHONPATH": str(self.folder / "src")}
-        return run(self.python, "-m", "alembic", *command, cwd=self.folder, env=env, check=check)
-
-    def migrate(self) -> None:
-        self.alembic("upgrade", "heads")
-
-    def revise(self, message: str) -> None:
-        self.alembic("revision", "--autogenerate", "--message", message)
-
-    def commit(self) -> None:
-        if run("git", "status", "--porcelain", cwd=self.folder).stdout:
-            repository(self.folder)
-
-    def update(self, modules: list[str], version: str | VcsRef = VcsRef.CURRENT) -> None:
-        """What plain Copier does; the owner commits before and after."""
-        self.commit()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", MissingFileWarning)
-            run_update(
-                self.folder, {"modules": modules}, defaults=True, overwrite=True, quiet=True,
-                vcs_ref=version,
-            )  # fmt: skip
-        assert run("git", "diff", "--check", cwd=self.folder, check=False).stdout == ""
-
-    def add_orders(self) -> None:
-        package = self.folder / "src" / "shop"
-        (package / "orders").mkdir()
-        (package / "orders" / "__init__.py").touch()
-        (package / "orders" / "router.py").write_text(ORDERS)
-        main = package / "main.py"
-        text = main.read_text()
-        text = text.replace(
-            "    # Your own routers: api.include_router(...)\n", "    api.include_router(orders)\n"
-        )
-        text = text.replace(
-            "from .settings", "from .orders.router import router as orders\nfrom .settings"
-        )
-        main.write_text(text)
-        self.revise("add orders")
-        self.migrate()
-
-    def refer(self) -> None:
-        """Give orders a foreign key to items."""
-        router = self.folder / "src" / "shop" / "orders" / "router.py"
-        router.write_text(router.read_text() + REFERENCE)
-        self.revise("orders have an item")
-        self.migrate()
-
-    def execute(self, statement: str) -> list[tuple[object, ...]]:
-        if self.url.startswith("sqlite"):
-            path = self.url.removeprefix("sqlite:///")
-            with closing(sqlite3.connect(path)) as database, database:
-                return database.execute(statement).fetchall()
-        answer = run("psql", self.url, "-qAtc", statement).stdout
-        return [tuple(line.split("|")) for line in answer.splitlines()]
-
-    def check(self) -> None:
-        """All has run, in one line, and the models say the same."""
-        self.alembic("upgrade", "head")  # which fails where there are two
-        assert "No new upgrade operations" in self.alembic("check").stdout
 
 
 @pytest.fixture(scope="module")
@@ -269,7 +168,7 @@ def test_what_the_owner_generates_is_formatted_linted_and_typed(shop: Shop) -> N
 
 def test_a_migration_that_fails_leaves_nothing_behind(shop: Shop) -> None:
     versions = shop.folder / "src" / "shop" / "database" / "migrations" / "versions"
-    shop.revise("broken")
+    shop.run("shop.database", "revision", "--empty", "broken")
     broken = next(versions.glob("*_broken.py"))
     text = broken.read_text()
     steps = "    op.create_table('half', sa.Column('id', sa.Integer()))\n    raise RuntimeError\n"

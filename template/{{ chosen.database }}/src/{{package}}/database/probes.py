@@ -6,8 +6,7 @@ from fastapi import Request
 from sqlalchemy import text
 
 from ..health.probes import Probe
-
-MIGRATIONS = f"{__package__}:migrations"
+from .migrations import configured, recorded
 
 
 async def answers(request: Request) -> None:
@@ -19,17 +18,14 @@ async def answers(request: Request) -> None:
 async def migrated(request: Request) -> None:
     """Raises if a migration of this version has not run."""
     async with request.state.engine.connect() as connection:
-        recorded = await connection.scalars(text("SELECT version_num FROM alembic_version"))
-        missing = _expected() - set(recorded)
+        missing = _expected() - await connection.run_sync(recorded)
     if missing:
         raise LookupError(f"migrations that have not run, see poe migrate: {', '.join(missing)}")
 
 
 @lru_cache
 def _expected() -> frozenset[str]:
-    config = Config()
-    config.set_main_option("script_location", MIGRATIONS)
-    return frozenset(ScriptDirectory.from_config(config).get_heads())
+    return frozenset(ScriptDirectory.from_config(configured(Config())).get_heads())
 
 
 probes = [Probe("database", answers), Probe("migrations", migrated)]
