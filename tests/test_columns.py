@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import COMMAND, UV, on_sqlite, run
+from conftest import COMMAND, UV, on_postgresql, on_sqlite, run
 from migrating import Shop
 
 MODELS = """
@@ -252,3 +252,18 @@ def test_an_amount_that_no_column_holds_is_refused(shop: Shop) -> None:
     )
 
     assert (much, fine, created) == (422, 422, 200)
+
+
+@on_postgresql
+def test_a_drop_that_was_written_on_sqlite_runs_on_postgresql(shop: Shop, tmp_path: Path) -> None:
+    main = shop.folder / "src/shop/main.py"
+    lines = main.read_text().splitlines(keepends=True)
+    main.write_text("".join(line for line in lines if "orders" not in line))
+    there = Shop(shop.folder, shop.python, f"sqlite:///{tmp_path / 'database.db'}")
+    there.migrate()
+    there.revise("drop orders")
+
+    shop.migrate()
+    shop.check()
+    shop.run("shop.database", "downgrade", "base")
+    assert shop.migrate().count("up ") == 2
