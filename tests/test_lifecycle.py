@@ -121,6 +121,20 @@ def test_what_is_left_to_the_owner_is_named(shop: Path, change: Run) -> None:
     assert "uv run poe migration 'drop tables'" in change("remove", "example").stdout
 
 
+def test_the_commit_has_what_the_steps_before_it_write(shop: Path, change: Run) -> None:
+    change("add", "example", "--yes")
+    commit(shop)
+    told = change("remove", "example").stdout
+    (shop / "src/shop/database/migrations/versions/drop_tables.py").write_text("# It drops them.\n")
+    (command,) = re.findall(r"git add .*-- \.", told)
+
+    run("git", "config", "user.email", "t@localhost", cwd=shop)
+    run("git", "config", "user.name", "t", cwd=shop)
+    run("sh", "-c", command, cwd=shop)
+
+    assert status(shop) == []
+
+
 def test_jobs_bring_the_database_and_leave_their_table(shop: Path, change: Run) -> None:
     added = change("add", "celery", "--yes").stdout
     assert "celery needs database, which comes too" in added

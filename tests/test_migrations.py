@@ -3,42 +3,14 @@
 from __future__ import annotations
 
 import shutil
-import sqlite3
-import subprocess
-import warnings
-from contextlib import closing
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from copier import VcsRef, run_update
-from copier.errors import MissingFileWarning
 
 from conftest import COMMAND, UV, copy_template, on_sqlite, repository, run
+from migrating import ORDERS, REFERENCE, Shop
 
-ORDERS = """
-from uuid import UUID
-
-from fastapi import APIRouter
-from sqlalchemy import ForeignKey
-from sqlalchemy.orm import Mapped, mapped_column
-
-from ..database.models import Base, UUIDKey
-
-router = APIRouter(prefix="/orders")
-
-
-class Order(Base):
-    __tablename__ = "orders"
-
-    id: Mapped[UUIDKey]
-    amount: Mapped[int]
-"""
-REFERENCE = """\
-    item_id: Mapped[UUID | None] = mapped_column(
-        ForeignKey("items.id", ondelete="CASCADE")
-    )
-"""
 SECOND = '''"""add a colour"""
 
 import sqlalchemy as sa
@@ -69,78 +41,6 @@ INSERT INTO items VALUES
 ORDER_OF_ITEM = """
 INSERT INTO orders VALUES
 ('00000000000000000000000000000003', 9, '00000000000000000000000000000002')"""
-
-
-@dataclass
-class Shop:
-    """A service with its owner: what they do, on one database."""
-
-    folder: Path
-    python: Path
-    url: str
-
-    def alembic(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """What `poe migrate` and `poe migration` run."""
-        env = {"DATABASE_URL": self.url, "PYTHONPATH": str(self.folder / "src")}
-        return run(self.python, "-m", "alembic", *command, cwd=self.folder, env=env, check=check)
-
-    def migrate(self) -> None:
-        self.alembic("upgrade", "heads")
-
-    def revise(self, message: str) -> None:
-        self.alembic("revision", "--autogenerate", "--message", message)
-
-    def commit(self) -> None:
-        if run("git", "status", "--porcelain", cwd=self.folder).stdout:
-            repository(self.folder)
-
-    def update(self, modules: list[str], version: str | VcsRef = VcsRef.CURRENT) -> None:
-        """What plain Copier does; the owner commits before and after."""
-        self.commit()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", MissingFileWarning)
-            run_update(
-                self.folder, {"modules": modules}, defaults=True, overwrite=True, quiet=True,
-                vcs_ref=version,
-            )  # fmt: skip
-        assert run("git", "diff", "--check", cwd=self.folder, check=False).stdout == ""
-
-    def add_orders(self) -> None:
-        package = self.folder / "src" / "shop"
-        (package / "orders").mkdir()
-        (package / "orders" / "__init__.py").touch()
-        (package / "orders" / "router.py").write_text(ORDERS)
-        main = package / "main.py"
-        text = main.read_text()
-        text = text.replace(
-            "    # Your own routers: api.include_router(...)\n", "    api.include_router(orders)\n"
-        )
-        text = text.replace(
-            "from .settings", "from .orders.router import router as orders\nfrom .settings"
-        )
-        main.write_text(text)
-        self.revise("add orders")
-        self.migrate()
-
-    def refer(self) -> None:
-        """Give orders a foreign key to items."""
-        router = self.folder / "src" / "shop" / "orders" / "router.py"
-        router.write_text(router.read_text() + REFERENCE)
-        self.revise("orders have an item")
-        self.migrate()
-
-    def execute(self, statement: str) -> list[tuple[object, ...]]:
-        if self.url.startswith("sqlite"):
-            path = self.url.removeprefix("sqlite:///")
-            with closing(sqlite3.connect(path)) as database, database:
-                return database.execute(statement).fetchall()
-        answer = run("psql", self.url, "-qAtc", statement).stdout
-        return [tuple(line.split("|")) for line in answer.splitlines()]
-
-    def check(self) -> None:
-        """All has run, in one line, and the models say the same."""
-        self.alembic("upgrade", "head")  # which fails where there are two
-        assert "No new upgrade operations" in self.alembic("check").stdout
 
 
 @pytest.fixture(scope="module")
@@ -269,7 +169,7 @@ def test_what_the_owner_generates_is_formatted_linted_and_typed(shop: Shop) -> N
 
 def test_a_migration_that_fails_leaves_nothing_behind(shop: Shop) -> None:
     versions = shop.folder / "src" / "shop" / "database" / "migrations" / "versions"
-    shop.revise("broken")
+    shop.run("shop.database", "revision", "--empty", "broken")
     broken = next(versions.glob("*_broken.py"))
     text = broken.read_text()
     steps = "    op.create_table('half', sa.Column('id', sa.Integer()))\n    raise RuntimeError\n"
@@ -281,3 +181,140 @@ def test_a_migration_that_fails_leaves_nothing_behind(shop: Shop) -> None:
     assert "RuntimeError" in done.stderr
     broken.unlink()
     shop.execute("CREATE TABLE half (id INTEGER)")
+
+
+def versions_of(shop: Shop) -> Path:
+    return shop.folder / "src" / "shop" / "database" / "migrations" / "versions"
+
+
+def plan(shop: Shop, revision: str, above: str | None = None) -> None:
+    """A migration that makes a table of its name, above another or on a line of its own."""
+    text = PLANNED.replace("REVISION", revision).replace("ABOVE", repr(above))
+    (versions_of(shop) / f"{revision}.py").write_text(text)
+
+
+PLANNED = """
+import sqlalchemy as sa
+from alembic import op
+
+revision = "REVISION"
+down_revision = ABOVE
+
+
+def upgrade() -> None:
+    op.create_table("table_REVISION", sa.Column("id", sa.Integer(), primary_key=True))
+
+
+def downgrade() -> None:
+    op.drop_table("table_REVISION")
+"""
+
+
+def test_of_three_that_migrate_at_once_one_does_and_all_succeed(fresh: Shop) -> None:
+    plan(fresh, "0001")
+    plan(fresh, "0002", "0001")
+    plan(fresh, "0003")
+
+    with ThreadPoolExecutor(3) as threads:
+        said = [each.result() for each in [threads.submit(fresh.migrate) for _ in range(3)]]
+
+    ups = [[line for line in each.splitlines() if line.startswith("up ")] for each in said]
+    assert sorted(map(len, ups)) == [0, 0, 3]
+
+
+def test_what_an_earlier_version_recorded_is_taken_over(fresh: Shop) -> None:
+    plan(fresh, "0001")
+    plan(fresh, "0002")
+    fresh.migrate()
+    fresh.execute("CREATE TABLE alembic_version AS SELECT * FROM alembic_shop")
+    fresh.execute("DROP TABLE alembic_shop")
+
+    assert fresh.migrate() == ""
+    assert fresh.execute("SELECT count(*) FROM alembic_shop") in ([(2,)], [("2",)])
+
+
+def test_another_service_in_the_same_database_is_left_alone(fresh: Shop) -> None:
+    plan(fresh, "0001")
+    for table in ("alembic_version", "alembic_other"):
+        fresh.execute(f"CREATE TABLE {table} (version_num VARCHAR(32))")
+        fresh.execute(f"INSERT INTO {table} VALUES ('ffff')")  # noqa: S608
+
+    assert "up 0001" in fresh.migrate()
+    fresh.revise("drop what no model has")
+    (written,) = versions_of(fresh).glob("*drop*.py")
+    assert "alembic" not in written.read_text().partition("def upgrade")[2].replace("Alembic", "")
+    assert fresh.execute("SELECT version_num FROM alembic_version") == [("ffff",)]
+
+
+def test_what_prevents_a_migration_is_told_in_one_line(fresh: Shop) -> None:
+    plan(fresh, "0001")
+    assert "run first: uv run poe migrate" in fresh.refused("revision", "too early")
+    assert "no migration ffff" in fresh.refused("downgrade", "ffff")
+    fresh.migrate()
+    fresh.execute("INSERT INTO alembic_shop VALUES ('ffff')")
+    assert "no migration ffff" in fresh.refused("upgrade")
+    fresh.url = "postgresql://u:hunter2@127.0.0.1:1/x"
+    away = fresh.refused("upgrade")
+    assert "DATABASE_URL" in away
+    assert "hunter2" not in away
+
+
+@on_sqlite
+def test_where_nothing_changed_nothing_is_written(fresh: Shop) -> None:
+    assert "nothing has changed" in fresh.revise("nothing")
+
+    assert [each.name for each in versions_of(fresh).glob("*.py")] == ["__init__.py"]
+
+
+@on_sqlite
+def test_the_last_migration_of_one_line_is_taken_back(fresh: Shop) -> None:
+    for revision, above in (("0001", None), ("0002", "0001"), ("0003", None)):
+        plan(fresh, revision, above)
+    fresh.migrate()
+
+    assert fresh.run("shop.database", "downgrade", "0002@-1").stdout == "down 0002\n"
+    refused = fresh.run("shop.database", "downgrade", "-1", check=False)
+    assert "of which line" in refused.stderr
+    assert "up 0002" in fresh.migrate()
+
+
+@on_sqlite
+def test_the_package_migrates_without_its_checkout(fresh: Shop, tmp_path: Path) -> None:
+    plan(fresh, "0001")
+    installed = tmp_path / "installed"
+    run(UV, "pip", "install", "--quiet", "--no-deps", "--target", installed, fresh.folder)
+    shutil.rmtree(fresh.folder)
+    tmp_path.joinpath("elsewhere").mkdir()
+
+    env = {"DATABASE_URL": fresh.url, "PYTHONPATH": str(installed)}
+    done = run(fresh.python, "-m", "shop.database", "upgrade", cwd=tmp_path / "elsewhere", env=env)
+
+    assert "up 0001" in done.stdout
+
+
+def test_models_may_have_a_schema(fresh: Shop) -> None:
+    router = ORDERS + '    account_id: Mapped[UUID] = mapped_column(ForeignKey("accounts.id"))\n'
+    router = router.replace('"orders"\n', '"orders"\n    __table_args__ = {"schema": "sales"}\n')
+    fresh.add_orders(router + ACCOUNT)
+    fresh.check()
+
+    assert [str(row[0]) for row in in_sales(fresh)] == ["0"]
+    (head,) = fresh.execute("SELECT version_num FROM alembic_shop")[0]
+    fresh.run("shop.database", "downgrade", f"{head}@-1")
+    assert "up " in fresh.migrate()
+
+
+def in_sales(shop: Shop) -> list[tuple[object, ...]]:
+    if shop.url.startswith("sqlite"):
+        return Shop(shop.folder, shop.python, f"{shop.url}.sales").execute(COUNT)
+    return shop.execute(COUNT.replace("orders", "sales.orders"))
+
+
+COUNT = "SELECT count(*) FROM orders"
+ACCOUNT = """
+
+class Account(Base):
+    __tablename__ = "accounts"
+
+    id: Mapped[UUIDKey]
+"""

@@ -111,11 +111,13 @@ def _say_next(review: Review, report: Report) -> None:
         (uv + command.removeprefix("uv run") if command.startswith("uv run ") else command, purpose)
         for command, purpose in review.left_to_do
     ]
+    # The tree was clean: files that are new by then are from the steps above.
+    add = f"{git} add . && " if left_to_do else ""
     report.steps(
         [
             (f"{git} diff --staged .", "see what changed"),
             *left_to_do,
-            (f"{git} commit -m {shlex.quote(review.message)} -- .", "keep it"),
+            (f"{add}{git} commit -m {shlex.quote(review.message)} -- .", "keep it"),
             (f"{git} restore --staged --worktree .", "or take it all back"),
         ]
     )

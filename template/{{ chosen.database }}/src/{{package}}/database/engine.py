@@ -8,6 +8,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from .models import Base
 from .settings import DatabaseSettings
 
 
@@ -42,6 +43,7 @@ def prepare(engine: Engine) -> None:
     # At debug it would log statements with their parameters.
     logging.getLogger("aiosqlite").setLevel(logging.INFO)
     Path(engine.url.database or "").parent.mkdir(parents=True, exist_ok=True)
+    event.listen(engine, "connect", partial(_attach_schemas, engine.url.database))
     event.listen(engine, "connect", _on_connect)
 
 
@@ -61,6 +63,16 @@ def _on_connect(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> Non
     cursor = connection.cursor()
     for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON"):
         cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _attach_schemas(
+    file: str | None, connection: DBAPIConnection, _entry: ConnectionPoolEntry
+) -> None:
+    """Give each schema that models name a file of its own, beside that of the others."""
+    cursor = connection.cursor()
+    for schema in Base.schemas():
+        cursor.execute(f'ATTACH DATABASE ? AS "{schema}"', (f"{file}.{schema}",))
     cursor.close()
 
 

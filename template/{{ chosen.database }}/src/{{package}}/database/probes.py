@@ -10,9 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from ..health.probes import Probe
 from .engine import create_engine
+from .migrations import configured, recorded
 from .settings import DatabaseSettings
-
-MIGRATIONS = f"{__package__}:migrations"
 
 
 class State(TypedDict):
@@ -36,8 +35,7 @@ async def answers(request: Request) -> None:
 async def migrated(request: Request) -> None:
     """Raises if a migration of this version has not run."""
     async with request.state.probing.connect() as connection:
-        recorded = await connection.scalars(text("SELECT version_num FROM alembic_version"))
-        missing = _expected() - set(recorded)
+        missing = _expected() - await connection.run_sync(recorded)
     if missing:
         raise LookupError(f"migrations that have not run, see poe migrate: {', '.join(missing)}")
 
@@ -45,12 +43,10 @@ async def migrated(request: Request) -> None:
 @lru_cache
 def _expected() -> frozenset[str]:
     logging.getLogger("alembic.runtime.plugins").setLevel(logging.WARNING)  # it would list them
-    from alembic.config import Config
+    from alembic.config import Config  # which takes long to import
     from alembic.script import ScriptDirectory
 
-    config = Config()
-    config.set_main_option("script_location", MIGRATIONS)
-    return frozenset(ScriptDirectory.from_config(config).get_heads())
+    return frozenset(ScriptDirectory.from_config(configured(Config())).get_heads())
 
 
 probes = [Probe("database", answers), Probe("migrations", migrated)]
