@@ -21,19 +21,22 @@ PASSWORD = "a difference engine"  # noqa: S105  of these measurements
 # The same read twice, once for whoever has a token.
 READS = """
 from members.auth.dependencies import CurrentUser
+from members.database.session import Session
 from members.main import create_app
+from sqlalchemy import text
 
 app = create_app()
+FOUND = text("SELECT 'ada'")
 
 
 @app.get("/open")
-async def read_open() -> dict[str, str]:
-    return {"id": "ada"}
+async def read_open(session: Session) -> dict[str, str]:
+    return {"found": await session.scalar(FOUND)}
 
 
 @app.get("/guarded")
-async def read_guarded(user: CurrentUser) -> dict[str, str]:
-    return {"id": user.id}
+async def read_guarded(session: Session, user: CurrentUser) -> dict[str, str]:
+    return {"found": await session.scalar(FOUND)}
 """
 # It signs one token, and stays until its input ends.
 PROVIDER = """
@@ -52,7 +55,7 @@ wrk.headers["Authorization"] = "Bearer TOKEN"
 
 
 def auth() -> list[Ratio]:
-    """Requests per second of a read for users to the same read for everybody, by provider."""
+    """Requests per second of a read of a row for users to that for everybody, by provider."""
     return [_accounts(), _provider()]
 
 
@@ -123,7 +126,7 @@ def _reads(name: str, server: Server, token: str, folder: Path) -> Ratio:
         lambda: load(server, "/open"),
         rounds=12,
     )
-    return Ratio.of(name, pairs, "req/s", 0.70, at_least=True)
+    return Ratio.of(name, pairs, "req/s", 0.80, at_least=True)
 
 
 def _register(server: Server) -> None:

@@ -36,7 +36,7 @@ def configure(settings: Settings) -> None:
     rendering: list[Processor] = (
         [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
         if is_pretty(settings)
-        else [structlog.processors.format_exc_info, _render_json]
+        else [structlog.processors.format_exc_info, render_json]
     )
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
@@ -79,7 +79,8 @@ def _add_request_id(_logger: WrappedLogger, _method: str, event: EventDict) -> E
     return event
 
 
-def _render_json(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
+def render_json(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
+    """A line of JSON, whatever `event` holds."""
     try:
         return to_json(event, fallback=str).decode()
     except ValueError:  # half a character, which JSON in ASCII can hold

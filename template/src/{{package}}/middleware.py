@@ -14,7 +14,6 @@ from typing import Any
 
 import structlog
 from fastapi import FastAPI
-from pydantic_core import to_json
 from starlette.middleware.cors import CORSMiddleware
 from starlette.status import (
     HTTP_101_SWITCHING_PROTOCOLS,
@@ -25,9 +24,10 @@ from starlette.status import (
 )
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
+from structlog.contextvars import get_contextvars
 
 from .errors import phrase, problem
-from .logging import is_pretty, request_id
+from .logging import is_pretty, render_json, request_id
 from .routing import HeadMiddleware, behind_proxies
 from .settings import InvalidSettings, Settings
 
@@ -224,12 +224,16 @@ def request_line(settings: Settings) -> WriteLine | None:
 
 
 def _write_pretty(identifier: str, method: str, route: str, status: int, seconds: float) -> None:
-    logger.info("request", method=method, route=route, status=status, ms=round(seconds * 1000, 1))
+    milliseconds = round(seconds * 1000, 1)
+    logger.info("request", method=method, route=route, status=status, duration_ms=milliseconds)
 
 
 def _write_json(identifier: str, method: str, route: str, status: int, seconds: float) -> None:
-    line = to_json(
+    line = render_json(
+        None,
+        "info",
         {
+            **get_contextvars(),
             "event": "request",
             "level": "info",
             "timestamp": _timestamp(time()),
@@ -238,10 +242,10 @@ def _write_json(identifier: str, method: str, route: str, status: int, seconds: 
             "route": route,
             "status": status,
             "duration_ms": round(seconds * 1000, 3),
-        }
+        },
     )
     try:
-        os.write(STDOUT, line + b"\n")
+        os.write(STDOUT, f"{line}\n".encode())
     except OSError:
         return  # a reader of the logs that went away is no reason to fail a request
 

@@ -1,7 +1,7 @@
 """Access tokens: JSON Web Tokens (RFC 7519), in the profile of RFC 9068."""
 
 from collections.abc import Collection, Mapping
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 import structlog
 from joserfc import jwt
@@ -17,7 +17,6 @@ from .users import Unauthenticated
 logger = structlog.get_logger(__name__)
 
 TYPE = "at+jwt"
-REMEMBERED = 1000
 
 
 class UnknownKey(Exception):
@@ -35,14 +34,6 @@ class Form(BaseModel):
     sub: Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[^\x00]*$")]
     scope: str | list[str] | None = None
     scp: str | list[str] | None = None
-
-
-class _Signed(NamedTuple):
-    """What a token claims, and the key that its signature was checked with."""
-
-    key_id: str
-    key: Key
-    claims: Claims
 
 
 class Verifier:
@@ -65,7 +56,6 @@ class Verifier:
         self._jws = JWSRegistry(algorithms=list(algorithms), strict_check_header=False)
         short = {each.lower() for each in types}
         self._types = short | {f"application/{each}" for each in short}
-        self._verified: dict[str, _Signed] = {}
         self._claims = JWTClaimsRegistry(
             leeway=leeway,
             iss={"essential": True, "value": issuer},
@@ -79,10 +69,8 @@ class Verifier:
         Raises UnknownKey, or Unauthenticated for everything else.
         """
         try:
-            signed = self._verified.get(token)
-            if signed is None or keys.get(signed.key_id) is not signed.key:
-                signed = self._check_signature(token, keys)
-            self._claims.validate(signed.claims)
+            claims = self._signed(token, keys)
+            self._claims.validate(claims)
         except UnknownKey:
             raise
         except ExpiredTokenError:
@@ -90,11 +78,9 @@ class Verifier:
         except Exception as error:  # whatever is wrong with it; anybody can send anything
             logger.info("token refused", reason=type(error).__name__)
             raise Unauthenticated("The token is not valid.") from None
-        return {**signed.claims}
+        return claims
 
-    def _check_signature(self, token: str, keys: Mapping[str, Key]) -> _Signed:
-        """Once for each token and key: it is most of what a request with a token costs."""
-
+    def _signed(self, token: str, keys: Mapping[str, Key]) -> Claims:
         def find(jws: GuestProtocol) -> Key:
             key_id = jws.headers().get("kid")
             if not isinstance(key_id, str) or key_id not in keys:
@@ -106,11 +92,7 @@ class Verifier:
             raise WrongType
         Form.model_validate(decoded.claims)
         to_json(decoded.claims)  # what cannot be written again would fail in an answer
-        if len(self._verified) >= REMEMBERED:
-            self._verified.clear()
-        key_id = decoded.header["kid"]
-        signed = self._verified[token] = _Signed(key_id, keys[key_id], decoded.claims)
-        return signed
+        return decoded.claims
 
 
 def words(claim: object) -> frozenset[str]:
