@@ -14,6 +14,8 @@ import pytest
 
 from running import create, poe, served
 
+pytestmark = pytest.mark.xdist_group("attacks")  # one service, served once
+
 API = "/api/v1"
 LOGIN, ITEMS, READY = f"{API}/auth/login", f"{API}/items", "/health/ready"
 GIVEN = {"email": "eve@example.com", "password": "a difference engine"}

@@ -430,6 +430,9 @@ def test_a_weak_or_missing_secret_stops_the_start_in_words(members: Path, value:
 SCHEMATHESIS = """\
 [checks.positive_data_acceptance]
 expected-statuses = ["2xx", "401", "403", "404", "409", "412", "422", "429"]
+
+[checks.negative_data_rejection]
+expected-statuses = ["401", "403", "404", "405", "409", "413", "415", "422", "429"]
 """
 
 

@@ -11,6 +11,8 @@ import pytest
 from conftest import COMMAND, UV, on_postgresql, on_sqlite, run
 from migrating import Shop
 
+pytestmark = pytest.mark.xdist_group("columns")  # one service
+
 MODELS = """
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal

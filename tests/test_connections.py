@@ -35,6 +35,8 @@ from conftest import (
 )
 from new_service.service import environment
 
+pytestmark = pytest.mark.xdist_group("connections")  # one service, and one of each server
+
 SECONDS = 60
 SECRET = "".join(map(chr, range(64, 123)))
 # A row that no log may show; and requests that fail in ways of their own.

@@ -20,6 +20,8 @@ from running import SECONDS, poe, served
 from shop import edit
 from trial import until
 
+pytestmark = pytest.mark.xdist_group("http")  # one service, served once
+
 ITEMS = "/api/v1/items"
 ORIGIN = {"Origin": "https://shop.example"}
 SCOPES = {"AUTH_NEW_ACCOUNT_SCOPES": "items:write jobs:read"}

@@ -19,7 +19,7 @@ CONTENT = {"application/json": {"schema": {"$ref": "#/components/schemas/Item"}}
 LIMIT = {"name": "limit", "in": "query", "schema": {"type": "integer", "maximum": 100}}
 OPERATION = {
     "operationId": "create_item",
-    "security": [{"Bearer": []}],
+    "security": [{"Key": []}],
     "parameters": [LIMIT],
     "requestBody": {"content": CONTENT, "required": True},
     "responses": {"201": {"description": "", "content": CONTENT}},
@@ -74,7 +74,7 @@ def test_a_change_breaks_clients_or_not(change: tuple[object, ...], breaks: list
         ("parameters", [], ["POST /items, query limit is gone"]),
         ("parameters", [LIMIT | {"required": True}], ["POST /items, query limit must be there"]),
         ("parameters", [LIMIT, LIMIT | {"name": "page", "required": True}], ["page must be there"]),
-        ("security", [{"Bearer": ["items:write"]}], ["must come with the scope items:write"]),
+        ("security", [{"Key": ["items:write"]}], ["must come with the scope items:write"]),
         ("security", [], []),
         ("responses", {}, ["POST /items, answer 201 is gone"]),
     ],

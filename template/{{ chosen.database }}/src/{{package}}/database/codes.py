@@ -14,6 +14,7 @@ RESTRICTED = "FOREIGN KEY constraint failed"  # SQLite has no code for RESTRICT 
 UNAVAILABLE = (
     "08",  # connections
     "53300",  # too many of them
+    "53100",  # the disk is full
     "57P",  # the server is going down or coming up
     "40001",  # a serializable transaction has to be tried again
     "40P01",  # deadlock
@@ -25,6 +26,7 @@ UNAVAILABLE = (
     "SQLITE_LOCKED",
     "SQLITE_PROTOCOL",  # so many want the lock that it was not got
     "SQLITE_CANTOPEN",
+    "SQLITE_FULL",
 )
 
 
@@ -34,7 +36,7 @@ def is_conflict(error: DBAPIError) -> bool:
 
 
 def is_unavailable(error: DBAPIError) -> bool:
-    """Whether a connection, a lock or a time limit failed it, so that it may succeed later."""
+    """Whether a connection, a lock, a limit or a full disk failed it: it may succeed later."""
     return error.connection_invalidated or _code(error).startswith(UNAVAILABLE)
 
 
