@@ -432,7 +432,7 @@ SCHEMATHESIS = """\
 expected-statuses = ["2xx", "401", "403", "404", "409", "412", "422", "429"]
 
 [checks.negative_data_rejection]
-expected-statuses = ["401", "403", "404", "405", "409", "413", "415", "422", "429"]
+expected-statuses = ["400", "401", "403", "404", "405", "409", "413", "415", "422", "429"]
 """
 
 

@@ -97,7 +97,7 @@ def test_what_needs_a_database_touches_none_of_the_user(
 
     checks = {check["name"]: check for check in json.loads(done.stdout)["checks"]}
     assert {check["status"] for check in checks.values()} == {"passed"}
-    assert "2 passed" in checks["migrations"]["detail"]
+    assert "4 passed" in checks["migrations"]["detail"]
     assert "skipped" not in checks["test"]["detail"]  # it ran on both
     assert (
         postgresql.ask(configured, "SELECT count(*) FROM pg_tables WHERE schemaname='public'")

@@ -31,7 +31,7 @@ def main() -> None:
             case "upgrade":
                 command.upgrade(config, given.revision)
             case "downgrade" if given.revision.startswith("-"):
-                parser.error("say of which line, as in items_0001@-1")
+                parser.error("say of which line, as in orders_0001@-1")
             case "downgrade":
                 command.downgrade(config, given.revision)
             case "revision":
