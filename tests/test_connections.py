@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import socket
 import subprocess
 import tempfile
 import tomllib
@@ -34,6 +33,7 @@ from conftest import (
     run,
 )
 from new_service.service import environment
+from running import listening
 
 pytestmark = pytest.mark.xdist_group("connections")  # one service, and one of each server
 
@@ -408,26 +408,9 @@ def pooler(required: Required, postgresql: PostgreSQL) -> Iterator[Pooler]:
 @contextmanager
 def served(shop: Path, application: str, **settings: str) -> Iterator[str]:
     """The address of the service, on a free port."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen()
-        process = subprocess.Popen(
-            [
-                *(shop / ".venv" / "bin" / "python", "-m", "uvicorn", application),
-                *("--fd", str(listener.fileno()), "--timeout-graceful-shutdown", "5"),
-            ],
-            cwd=shop,
-            env=clean_environment() | {"AUTH_SECRET": SECRET} | settings,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            pass_fds=[listener.fileno()],
-        )
-        address = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    try:
+    command = (shop / ".venv" / "bin" / "python", "-m", "uvicorn", application)
+    with listening(shop, command, {"AUTH_SECRET": SECRET} | settings) as (_, address):
         yield address
-    finally:
-        process.terminate()
-        process.wait()
 
 
 SERVED = """

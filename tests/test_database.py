@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -18,7 +17,8 @@ import httpx2
 import psutil
 import pytest
 
-from conftest import COMMAND, UV, PostgreSQL, Run, clean_environment, own_postgresql, run
+from conftest import COMMAND, UV, PostgreSQL, Run, own_postgresql, run
+from running import listening
 
 # What these answers depend on is in no schema: which version an item has, which cursors there are.
 SCHEMATHESIS = """\
@@ -52,27 +52,12 @@ def served(
     shop: Path, url: str, **settings: str
 ) -> Iterator[tuple[subprocess.Popen[bytes], httpx2.Client]]:
     """The service on a free port, and a client of it."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen()
-        process = subprocess.Popen(
-            [
-                *(shop / ".venv" / "bin" / "python", "-m", "uvicorn", "shop.main:app"),
-                *("--fd", str(listener.fileno()), "--timeout-graceful-shutdown", "5"),
-            ],
-            cwd=shop,
-            env=clean_environment() | {"DATABASE_URL": url} | settings,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            pass_fds=[listener.fileno()],
-        )
-        address = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    try:
-        with httpx2.Client(base_url=address, timeout=SECONDS, trust_env=False) as client:
-            yield process, client
-    finally:
-        process.terminate()
-        process.wait()
+    command = (shop / ".venv" / "bin" / "python", "-m", "uvicorn", "shop.main:app")
+    with (
+        listening(shop, command, {"DATABASE_URL": url} | settings) as (process, address),
+        httpx2.Client(base_url=address, timeout=SECONDS, trust_env=False) as client,
+    ):
+        yield process, client
 
 
 def problem(response: httpx2.Response, status: int) -> dict[str, object]:

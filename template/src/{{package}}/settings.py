@@ -16,7 +16,6 @@ from pydantic_settings import (
 )
 
 MISSING = "it must be set in production"
-
 ORIGIN = re.compile(
     r"(?!http:.*:80$|https:.*:443$)[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:\d{1,5})?"
 )
